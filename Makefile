@@ -1,0 +1,49 @@
+# Motherlode: every command that people and CI run. `make help` lists them.
+# Paths are relative on purpose: make splits absolute ones at the spaces of a folder's name.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+SETUP := .venv/.setup
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-gpu lint check-gpu bench lock clean
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(SETUP) ## create .venv and install everything, at the locked versions
+
+$(SETUP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Motherlode needs Python 3.11: '$(PYTHON)' is not on the PATH. Name it with PYTHON=…"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train,demo,dev]'
+	@touch $@
+
+demo: $(SETUP) ## run the main job on real data and serve it until Ctrl-C
+	$(BIN)/motherlode demo --serve
+
+test: $(SETUP) ## pass the tests
+	$(BIN)/python -m pytest -q
+
+test-gpu: $(SETUP) ## the parity suite; it runs only where there is a GPU, and says so when it skips
+	$(BIN)/python -m pytest -q -m gpu tests/gpu tests/contract
+
+lint: $(SETUP) ## style, types, and the import rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/yamllint --strict .
+
+check-gpu: $(SETUP) ## hold the GPU code against the real RAPIDS wheels, without a GPU
+	$(BIN)/python scripts/check_gpu.py
+
+bench: $(SETUP) ## run every benchmark; tables here, figures in benchmarks/results
+	$(BIN)/python -m benchmarks
+
+lock: ## write constraints.txt anew from fresh CPU and GPU environments
+	$(PYTHON) scripts/lock.py
+
+clean: ## remove the environment, the demo's state and the caches
+	rm -rf .venv .motherlode .mypy_cache .ruff_cache .pytest_cache .hypothesis

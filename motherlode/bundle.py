@@ -1,0 +1,333 @@
+"""The model bundle: training writes it, serving reads it.
+
+`models/<version>/` holds `manifest.json`, the models as ONNX, the item index and table, the popular
+lists and the report. No pickle anywhere. A bundle is written to a temporary folder, verified there,
+renamed into place, and `current` is flipped in one step: any doubt leaves the old bundle serving.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from motherlode.errors import BundleError
+from motherlode.online import ViewRequest
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+ITEM_VECTORS: Final = "items.npy"
+ITEM_TABLE: Final = "items.json"
+POPULAR: Final = "popular.json"
+ANSWERS: Final = "answers.npz"
+REPORT: Final = "report.html"
+CURRENT: Final = "current"
+
+PROBABILITY_TOLERANCE: Final = 1e-5
+VECTOR_TOLERANCE: Final = 1e-4
+
+
+class Input(msgspec.Struct, frozen=True):
+    """One column of a model's input matrix.
+
+    Attributes:
+        view: the feature view it comes from, or "campaign": the request's campaign, one-hot by its type.
+        name: the feature's name; for "campaign" the campaign type it is 1 for.
+        default: the value that stands for null, stale or unknown (the training median).
+        edges: deciles of the training values, 9 ascending numbers; the drift profile. Empty for "campaign".
+    """
+
+    view: str
+    name: str
+    default: float
+    edges: tuple[float, ...] = ()
+
+
+class Model(msgspec.Struct, frozen=True):
+    """An ONNX model of the bundle.
+
+    Attributes:
+        file: its name in the bundle's folder.
+        inputs: the columns of its float32 matrix `features`, shape (N, len(inputs)), in order.
+        output: the ONNX output to read.
+    """
+
+    file: str
+    inputs: tuple[Input, ...]
+    output: str
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A customer segment: the model's label, its name, and its share of the customers trained on."""
+
+    id: int
+    name: str
+    share: float
+    description: str
+
+
+class Service(msgspec.Struct, frozen=True):
+    """A feature service as it was resolved at training: what to read online."""
+
+    name: str
+    views: tuple[ViewRequest, ...]
+
+
+class Tower(msgspec.Struct, frozen=True):
+    """How the recommender asks its user tower.
+
+    The ONNX model takes `history`, int64 of shape (N, history_length): row numbers of the item table plus
+    one, newest first, 0 where there is none; and `features`, float32 of shape (N, len(model.inputs)). It
+    answers float32 of shape (N, D). An item's score is its vector's product with the answer, plus
+    `repeat_weight` · log1p(weight) for the items that the customer keeps buying.
+
+    Attributes:
+        model: the user tower.
+        history_length: the longest history it was trained on.
+        repeat_weight: tuned on the validation part; 0 switches repeats off.
+    """
+
+    model: Model
+    history_length: int
+    repeat_weight: float
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Everything that tells two bundles apart.
+
+    Attributes:
+        version: the folder's name; sorts by time.
+        created_at: ISO 8601, UTC.
+        git_revision: of the code that trained; empty outside a checkout.
+        data_fingerprint: SHA-256 of the training tables.
+        device, device_reason: what it was trained on and why.
+        services: what to read online.
+        models: scorers by name (`names.SEGMENTS`, `names.RESPONSE`, `names.INACTIVE_28D`).
+        segments: the segments, by id.
+        tower: the recommender.
+        metrics: name → value, of the part that no tuning saw.
+        libraries: name → version.
+        files: file name → SHA-256, all but the manifest.
+    """
+
+    format: int
+    version: str
+    created_at: str
+    git_revision: str
+    data_fingerprint: str
+    project: str
+    device: str
+    device_reason: str
+    services: Mapping[str, Service]
+    models: Mapping[str, Model]
+    segments: tuple[Segment, ...]
+    tower: Tower
+    metrics: Mapping[str, float]
+    libraries: Mapping[str, str]
+    files: Mapping[str, str]
+
+
+class ItemTable(msgspec.Struct, frozen=True):
+    """The catalogue, row for row beside the item vectors.
+
+    Attributes:
+        ids: as the company has them, integers or strings.
+        keys: the same as strings, as `history` holds them.
+        names, categories: for people.
+    """
+
+    ids: tuple[int | str, ...]
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    categories: tuple[str, ...]
+
+
+class Popular(msgspec.Struct, frozen=True):
+    """Row numbers of the item table, most popular first, with their scores: overall and by segment id."""
+
+    overall: tuple[tuple[int, float], ...]
+    by_segment: Mapping[int, tuple[tuple[int, float], ...]]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle, in memory but for its ONNX files.
+
+    Attributes:
+        folder: where it lies.
+        manifest: see `Manifest`.
+        items: the catalogue.
+        vectors: shape (items, D), float32, C order.
+        popular: the lists for customers that nothing is known of.
+        answers: what training answered on sample inputs: arrays by name, `<model>.features`,
+            `<model>.history` (the tower only) and `<model>.answer`.
+    """
+
+    folder: Path
+    manifest: Manifest
+    items: ItemTable
+    vectors: npt.NDArray[np.float32]
+    popular: Popular
+    answers: Mapping[str, npt.NDArray[Any]]
+
+
+def load(folder: Path) -> Bundle:
+    """Read a bundle and check it against its manifest.
+
+    Raises:
+        BundleError: a file is missing, was changed, or cannot be read, naming it.
+    """
+    manifest = read_manifest(folder)
+    for name, digest in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"Bundle {manifest.version} lacks {name}.", _REPUBLISH)
+        if sha256(path) != digest:
+            raise BundleError(f"{name} of bundle {manifest.version} is not the file that was published.", _REPUBLISH)
+    try:
+        items = msgspec.json.decode((folder / ITEM_TABLE).read_bytes(), type=ItemTable)
+        popular = msgspec.json.decode((folder / POPULAR).read_bytes(), type=Popular)
+        vectors = np.load(folder / ITEM_VECTORS, allow_pickle=False)
+        with np.load(folder / ANSWERS, allow_pickle=False) as stored:
+            answers = dict(stored)
+    except (OSError, ValueError, msgspec.DecodeError) as error:
+        raise BundleError(f"Bundle {manifest.version} cannot be read: {error}.", _REPUBLISH) from error
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(items.ids):
+        raise BundleError(
+            f"{ITEM_VECTORS} of bundle {manifest.version} is {vectors.dtype} {vectors.shape}, "
+            f"the item table has {len(items.ids)} rows.",
+            _REPUBLISH,
+        )
+    if not np.isfinite(vectors).all():
+        raise BundleError(f"{ITEM_VECTORS} of bundle {manifest.version} holds NaN or infinity.", _REPUBLISH)
+    return Bundle(folder, manifest, items, np.ascontiguousarray(vectors), popular, answers)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest alone, its files unchecked.
+
+    Raises:
+        BundleError: there is none, or it cannot be read.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        raise BundleError(f"There is no bundle in {folder}.", "Run `motherlode demo` or `motherlode train`.") from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise BundleError(f"{path} cannot be read: {error}.", _REPUBLISH) from error
+    if manifest.format != FORMAT:
+        raise BundleError(
+            f"Bundle {manifest.version} has format {manifest.format}, this version reads {FORMAT}.", _REPUBLISH
+        )
+    return manifest
+
+
+def write(
+    models: Path,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    verify: Callable[[Bundle], None],
+) -> Path:
+    """Write a bundle, verify it, and put it in place without making it current.
+
+    Args:
+        models: the folder of all bundles.
+        manifest: its `files` are filled in here.
+        files: name → content, everything but the manifest.
+        verify: raises where the loaded bundle does not answer as training did.
+
+    Returns:
+        The bundle's folder, `models/<version>`.
+
+    Raises:
+        BundleError: the version exists, or the bundle does not verify. Nothing is left behind.
+    """
+    models.mkdir(parents=True, exist_ok=True)
+    target = models / manifest.version
+    if target.exists():
+        raise BundleError(f"Bundle {manifest.version} exists.", "Train again; a version is never overwritten.")
+    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=models))
+    try:
+        for name, content in files.items():
+            (scratch / name).write_bytes(content)
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        complete = msgspec.structs.replace(manifest, files=digests)
+        (scratch / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(complete), indent=1))
+        verify(load(scratch))
+        scratch.chmod(0o755)
+        scratch.rename(target)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return target
+
+
+def versions(models: Path) -> list[str]:
+    """Every published version, oldest first."""
+    if not models.is_dir():
+        return []
+    return sorted(path.parent.name for path in models.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
+
+
+def current(models: Path) -> Path:
+    """The folder of the bundle that serves.
+
+    Raises:
+        BundleError: nothing was published.
+    """
+    pointer = models / CURRENT
+    try:
+        version = pointer.read_text().strip()
+    except FileNotFoundError:
+        raise BundleError(
+            f"No bundle is published in {models}.", "Run `motherlode demo`, or `motherlode train` and `publish`."
+        ) from None
+    return models / version
+
+
+def flip(models: Path, version: str) -> None:
+    """Make a version current, in one step.
+
+    Raises:
+        BundleError: there is no such version.
+    """
+    if version not in versions(models):
+        raise BundleError(
+            f"There is no bundle {version!r} in {models}.", f"Published: {', '.join(versions(models)) or 'none'}."
+        )
+    handle, name = tempfile.mkstemp(prefix=".current-", dir=models)
+    with os.fdopen(handle, "w") as file:
+        file.write(version + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).chmod(0o644)
+    Path(name).replace(models / CURRENT)
+
+
+def collect(models: Path, keep: int) -> list[str]:
+    """Delete all but the current bundle and the newest `keep` others; returns what went."""
+    with suppress(BundleError):
+        serving = current(models).name
+        gone = [version for version in versions(models) if version != serving][:-keep]
+        for version in gone:
+            shutil.rmtree(models / version)
+        return gone
+    return []
+
+
+def sha256(path: Path) -> str:
+    """A file's SHA-256, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_REPUBLISH: Final = "Run `motherlode rollback`, or train and publish again."

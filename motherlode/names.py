@@ -1,0 +1,68 @@
+"""Every table, column, view and service name, once.
+
+A name here is the field's standard term. Rooms import the constant; nobody spells the string again.
+"""
+
+from typing import Final
+
+PROJECT: Final = "motherlode"
+
+# Keys and times, the same in every layer.
+CUSTOMER_ID: Final = "customer_id"
+"""The customer join key: a string in every layer (see `motherlode.identity`)."""
+ITEM_ID: Final = "item_id"
+"""An item's key: a string in every layer."""
+OUTSIDE_ID: Final = "outside_id"
+"""An item's id as the company has it, integer or string; in `items` alone."""
+EVENT_TIMESTAMP: Final = "event_timestamp"
+CREATED_TIMESTAMP: Final = "created_timestamp"
+
+# Canonical tables (see DESIGN: a project maps the company's columns onto them).
+TRANSACTIONS: Final = "transactions"
+CUSTOMERS: Final = "customers"
+ITEMS: Final = "items"
+CAMPAIGNS: Final = "campaigns"
+CONTACTS: Final = "contacts"
+RESPONSES: Final = "responses"
+
+# Columns of `transactions`: one row a purchase line.
+BASKET_ID: Final = "basket_id"
+STORE_ID: Final = "store_id"
+QUANTITY: Final = "quantity"
+AMOUNT: Final = "amount"
+"""Money paid for the line, after every discount."""
+RETAIL_DISCOUNT: Final = "retail_discount"
+"""Money taken off by the shop's own price cut; never negative."""
+COUPON_DISCOUNT: Final = "coupon_discount"
+"""Money taken off by coupons, the manufacturer's and the shop's match; never negative."""
+
+# Columns of `items`.
+ITEM_NAME: Final = "item_name"
+DEPARTMENT: Final = "department"
+CATEGORY: Final = "category"
+BRAND: Final = "brand"
+
+# Columns of `campaigns`, `contacts` and `responses`.
+CAMPAIGN_ID: Final = "campaign_id"
+CAMPAIGN_TYPE: Final = "campaign_type"
+STARTED_AT: Final = "started_at"
+ENDED_AT: Final = "ended_at"
+
+# Feature views: weekly snapshots of a customer.
+RFM: Final = "rfm"
+SPENDING: Final = "spending"
+PRICE_SENSITIVITY: Final = "price_sensitivity"
+AFFINITY: Final = "affinity"
+CAMPAIGN_HISTORY: Final = "campaign_history"
+HISTORY: Final = "history"
+PURCHASES: Final = "purchases"
+
+# Feature services.
+SCORING: Final = "scoring"
+RECOMMENDATION: Final = "recommendation"
+
+# Models of a bundle.
+SEGMENTS: Final = "segments"
+RESPONSE: Final = "response"
+INACTIVE_28D: Final = "inactive_28d"
+USER_TOWER: Final = "user_tower"

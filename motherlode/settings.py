@@ -1,0 +1,140 @@
+"""The frozen settings, and the only reader of the environment."""
+
+import os
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Final, Self
+
+from motherlode import names
+from motherlode.errors import SettingsError
+
+DEVICES: Final = ("auto", "cpu", "gpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the state lies and what it runs on.
+
+    Attributes:
+        home: the one folder that holds all state; absolute. `MOTHERLODE_HOME`, `.motherlode` by default.
+        project: Feast project, and the first path segment of every online key. `MOTHERLODE_PROJECT`.
+        redis_url: a Redis or Valkey server; None starts the embedded Valkey. `REDIS_URL`.
+        device: auto | cpu | gpu. `MOTHERLODE_DEVICE`.
+        ray_address: a Ray cluster; None runs Ray on this machine. `RAY_ADDRESS`.
+        pseudonym_key: the secret of `motherlode.identity`; None leaves outside ids as they are.
+            `MOTHERLODE_PSEUDONYM_KEY`.
+        host, port: where the HTTP endpoints listen. `MOTHERLODE_HOST`, `MOTHERLODE_PORT`.
+        keep_bundles: bundles kept besides the current one. `MOTHERLODE_KEEP_BUNDLES`.
+        redis_budget_s: the longest a request waits for Redis, seconds. `MOTHERLODE_REDIS_BUDGET_S`.
+    """
+
+    home: Path
+    project: str = names.PROJECT
+    redis_url: str | None = None
+    device: str = "auto"
+    ray_address: str | None = None
+    pseudonym_key: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    keep_bundles: int = 5
+    redis_budget_s: float = 0.25
+
+    @classmethod
+    def from_env(cls, **overrides: object) -> Self:
+        """Settings from the environment; a keyword that is not None wins over its variable.
+
+        Raises:
+            SettingsError: a value cannot be read, naming the variable, the value and the remedy.
+        """
+        env = {name: os.environ.get(variable) or None for name, variable in _VARIABLES.items()}
+        given = {name: value for name, value in overrides.items() if value is not None}
+        unknown = given.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            raise SettingsError(f"Unknown setting {sorted(unknown)}.", f"Known: {sorted(_VARIABLES)}.")
+        values: dict[str, object] = {name: value for name, value in env.items() if value is not None}
+        values |= given
+        home = Path(str(values.pop("home", ".motherlode"))).expanduser().absolute()
+        for name, kind in (("port", int), ("keep_bundles", int), ("redis_budget_s", float)):
+            if name in values:
+                values[name] = _number(_VARIABLES[name], values[name], kind)
+        settings = cls(home=home, **values)  # type: ignore[arg-type]
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if self.device not in DEVICES:
+            raise SettingsError(f"Device {self.device!r} is unknown.", f"Use one of {', '.join(DEVICES)}.")
+        if not 1 <= self.port <= 65535:
+            raise SettingsError(f"Port {self.port} cannot be listened on.", "Use a port from 1 to 65535.")
+        if not self.project or not self.project.replace("_", "").isalnum():
+            raise SettingsError(
+                f"Project {self.project!r} is not a name.", "Use letters, digits and underscores (MOTHERLODE_PROJECT)."
+            )
+        if self.keep_bundles < 1:
+            raise SettingsError(f"MOTHERLODE_KEEP_BUNDLES is {self.keep_bundles}.", "Keep at least 1.")
+        if self.redis_budget_s <= 0:
+            raise SettingsError(f"MOTHERLODE_REDIS_BUDGET_S is {self.redis_budget_s}.", "Use seconds above 0.")
+
+    def with_redis(self, url: str) -> Self:
+        """The same settings, bound to a running server."""
+        return replace(self, redis_url=url)
+
+    @property
+    def raw(self) -> Path:
+        return self.home / "raw"
+
+    @property
+    def clean(self) -> Path:
+        return self.home / "clean"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.home / "quarantine"
+
+    @property
+    def integrated(self) -> Path:
+        return self.home / "integrated"
+
+    @property
+    def mart(self) -> Path:
+        """Feature snapshots, one Parquet file a view: `<view>.parquet`."""
+        return self.home / "mart"
+
+    @property
+    def registry(self) -> Path:
+        """Feast's SQL registry, an SQLite file."""
+        return self.home / "registry.db"
+
+    @property
+    def models(self) -> Path:
+        """Bundles, one folder a version, and `current`."""
+        return self.home / "models"
+
+    @property
+    def valkey(self) -> Path:
+        return self.home / "valkey"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+
+_VARIABLES: Final = {
+    "home": "MOTHERLODE_HOME",
+    "project": "MOTHERLODE_PROJECT",
+    "redis_url": "REDIS_URL",
+    "device": "MOTHERLODE_DEVICE",
+    "ray_address": "RAY_ADDRESS",
+    "pseudonym_key": "MOTHERLODE_PSEUDONYM_KEY",
+    "host": "MOTHERLODE_HOST",
+    "port": "MOTHERLODE_PORT",
+    "keep_bundles": "MOTHERLODE_KEEP_BUNDLES",
+    "redis_budget_s": "MOTHERLODE_REDIS_BUDGET_S",
+}
+
+
+def _number(variable: str, value: object, kind: type[int] | type[float]) -> int | float:
+    try:
+        return kind(str(value))
+    except ValueError:
+        raise SettingsError(f"{variable} is {value!r}, which is no number.", "Give a number or unset it.") from None
