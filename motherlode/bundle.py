@@ -100,6 +100,34 @@ class Tower(msgspec.Struct, frozen=True):
     repeat_weight: float
 
 
+class Quality(msgspec.Struct, frozen=True):
+    """A measured figure beside the baseline that a sceptic would choose, on the same held-out part.
+
+    Attributes:
+        model: `names.RESPONSE` and the like.
+        metric: the field's name for it: "AUC", "average precision", "recall@10".
+        value: the mean over the seeds.
+        spread: the standard deviation over the seeds; None for one fit without randomness.
+        baseline: what it is compared with: "recency alone".
+        baseline_value: the baseline's figure.
+        higher_is_better: False for errors.
+    """
+
+    model: str
+    metric: str
+    value: float
+    spread: float | None
+    baseline: str
+    baseline_value: float
+    higher_is_better: bool = True
+
+    @property
+    def wins(self) -> bool:
+        """Whether the model beats its baseline."""
+        gain = self.value - self.baseline_value
+        return gain > 0 if self.higher_is_better else gain < 0
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """Everything that tells two bundles apart.
 
@@ -113,7 +141,7 @@ class Manifest(msgspec.Struct, frozen=True):
         models: scorers by name (`names.SEGMENTS`, `names.RESPONSE`, `names.INACTIVE_28D`).
         segments: the segments, by id.
         tower: the recommender.
-        metrics: name → value, of the part that no tuning saw.
+        quality: every model's figures beside its baselines, of the part that no tuning saw.
         libraries: name → version.
         files: file name → SHA-256, all but the manifest.
     """
@@ -130,7 +158,7 @@ class Manifest(msgspec.Struct, frozen=True):
     models: Mapping[str, Model]
     segments: tuple[Segment, ...]
     tower: Tower
-    metrics: Mapping[str, float]
+    quality: tuple[Quality, ...]
     libraries: Mapping[str, str]
     files: Mapping[str, str]
 

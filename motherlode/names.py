@@ -35,6 +35,8 @@ RETAIL_DISCOUNT: Final = "retail_discount"
 """Money taken off by the shop's own price cut; never negative."""
 COUPON_DISCOUNT: Final = "coupon_discount"
 """Money taken off by coupons, the manufacturer's and the shop's match; never negative."""
+LOCAL_TIMESTAMP: Final = "local_timestamp"
+"""What the clock on the shop's wall showed at `event_timestamp`: no zone; for hours and weekdays alone."""
 
 # Columns of `items`.
 ITEM_NAME: Final = "item_name"
@@ -47,6 +49,8 @@ CAMPAIGN_ID: Final = "campaign_id"
 CAMPAIGN_TYPE: Final = "campaign_type"
 STARTED_AT: Final = "started_at"
 ENDED_AT: Final = "ended_at"
+COUPON_ID: Final = "coupon_id"
+"""The coupon that was redeemed; one response each."""
 
 # Feature views: weekly snapshots of a customer.
 RFM: Final = "rfm"

@@ -9,6 +9,7 @@ from motherlode import names
 from motherlode.errors import SettingsError
 
 DEVICES: Final = ("auto", "cpu", "gpu")
+_FEWEST_HOUSEHOLDS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Settings:
         host, port: where the HTTP endpoints listen. `MOTHERLODE_HOST`, `MOTHERLODE_PORT`.
         keep_bundles: bundles kept besides the current one. `MOTHERLODE_KEEP_BUNDLES`.
         redis_budget_s: the longest a request waits for Redis, seconds. `MOTHERLODE_REDIS_BUDGET_S`.
+        households: how many of the demo's households to land; None: all. `MOTHERLODE_HOUSEHOLDS`.
     """
 
     home: Path
@@ -38,6 +40,7 @@ class Settings:
     port: int = 8000
     keep_bundles: int = 5
     redis_budget_s: float = 0.25
+    households: int | None = None
 
     @classmethod
     def from_env(cls, **overrides: object) -> Self:
@@ -54,7 +57,7 @@ class Settings:
         values: dict[str, object] = {name: value for name, value in env.items() if value is not None}
         values |= given
         home = Path(str(values.pop("home", ".motherlode"))).expanduser().absolute()
-        for name, kind in (("port", int), ("keep_bundles", int), ("redis_budget_s", float)):
+        for name, kind in (("port", int), ("keep_bundles", int), ("redis_budget_s", float), ("households", int)):
             if name in values:
                 values[name] = _number(_VARIABLES[name], values[name], kind)
         settings = cls(home=home, **values)  # type: ignore[arg-type]
@@ -72,6 +75,11 @@ class Settings:
             )
         if self.keep_bundles < 1:
             raise SettingsError(f"MOTHERLODE_KEEP_BUNDLES is {self.keep_bundles}.", "Keep at least 1.")
+        if self.households is not None and self.households < _FEWEST_HOUSEHOLDS:
+            raise SettingsError(
+                f"MOTHERLODE_HOUSEHOLDS is {self.households}.",
+                f"The models need at least {_FEWEST_HOUSEHOLDS}; unset it for all.",
+            )
         if self.redis_budget_s <= 0:
             raise SettingsError(f"MOTHERLODE_REDIS_BUDGET_S is {self.redis_budget_s}.", "Use seconds above 0.")
 
@@ -130,6 +138,7 @@ _VARIABLES: Final = {
     "port": "MOTHERLODE_PORT",
     "keep_bundles": "MOTHERLODE_KEEP_BUNDLES",
     "redis_budget_s": "MOTHERLODE_REDIS_BUDGET_S",
+    "households": "MOTHERLODE_HOUSEHOLDS",
 }
 
 

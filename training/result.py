@@ -5,36 +5,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from motherlode.bundle import Model
+from motherlode.bundle import Model, Quality
 
-
-@dataclass(frozen=True)
-class Quality:
-    """A measured figure beside the baseline that a sceptic would choose, on the same held-out part.
-
-    Attributes:
-        model: `names.RESPONSE` and the like.
-        metric: the field's name for it: "AUC", "average precision", "recall@10".
-        value: the mean over the seeds.
-        spread: the standard deviation over the seeds; None for one fit without randomness.
-        baseline: what it is compared with: "recency alone".
-        baseline_value: the baseline's figure.
-        higher_is_better: False for errors.
-    """
-
-    model: str
-    metric: str
-    value: float
-    spread: float | None
-    baseline: str
-    baseline_value: float
-    higher_is_better: bool = True
-
-    @property
-    def wins(self) -> bool:
-        """Whether the model beats its baseline."""
-        gain = self.value - self.baseline_value
-        return gain > 0 if self.higher_is_better else gain < 0
+__all__ = ["Fitted", "Quality"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,77 @@
+"""The figures of a benchmark: a table for people and a file for the record."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+FOLDER = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        what: the thing measured.
+        value, unit: the figure.
+        peer: what it is compared with, in the same run; empty where there is none.
+        ratio: how many times better than the peer; None without one.
+        goal: what was promised, as text; empty where nothing was.
+    """
+
+    what: str
+    value: float
+    unit: str
+    peer: str = ""
+    ratio: float | None = None
+    goal: str = ""
+
+
+def publish(name: str, rows: Sequence[Row]) -> Path:
+    """Print the rows and write them to `results/<name>.json`, machine and date beside them."""
+    table = Table(title=name)
+    for heading in ("what", "value", "unit", "peer", "ratio", "goal"):
+        table.add_column(heading, justify="right" if heading in ("value", "ratio") else "left")
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        table.add_row(
+            row.what,
+            f"{row.value:,.3g}" if row.value < 100 else f"{row.value:,.0f}",
+            row.unit,
+            row.peer,
+            ratio,
+            row.goal,
+        )
+    Console().print(table)
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    record = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+            "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+            "python": platform.python_version(),
+            "system": platform.system(),
+        },
+        "rows": [asdict(row) for row in rows],
+    }
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    return path
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,71 @@
+"""`motherlode demo`: the main job on real data, from raw tables to live answers."""
+
+import shlex
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from feature_repo.warehouse import tables
+from motherlode import bundle, names
+from motherlode.cli import evaluate, ingest, options, pipeline
+from motherlode.cli.stages import Stages
+from motherlode.compute import choose
+from motherlode.redis_server import running
+from motherlode.settings import Settings
+from serving import app
+from training.publish import publish
+
+
+@click.command()
+@click.option("--serve", is_flag=True, help="Serve the answers over HTTP until Ctrl-C.")
+@click.option("--port", type=int, help="Port to serve on (MOTHERLODE_PORT; 8000 by default).")
+@options.home
+@options.device
+def demo(serve: bool, port: int | None, home: Path | None, device: str | None) -> None:
+    """Raw tables → warehouse → features → online store → models → bundle, and with --serve, live answers.
+
+    What an earlier run left is reused where it is still valid.
+    """
+    settings = Settings.from_env(home=home, device=device, port=port)
+    if serve:
+        app.require_free_port(settings)  # before minutes of work, not after
+    console = Console()
+    compute = choose(settings.device)
+    console.print(f"Device: {compute.kind} ({compute.reason}). State: {settings.home}", soft_wrap=True, highlight=False)
+    with running(settings) as bound:
+        folder = run(bound, console)
+        manifest = bundle.read_manifest(folder)
+        evaluate.show(console, manifest)
+        _next_steps(console, bound, folder)
+        if serve:
+            app.run(bound, on_ready=lambda: console.print(f"Serving on {app.address(bound)} until Ctrl-C."))
+
+
+def run(settings: Settings, console: Console) -> Path:
+    """Every stage up to the published bundle; returns its folder."""
+    stages = Stages(console)
+    compute = choose(settings.device)
+    lineage = pipeline.ingest(settings, stages)
+    pipeline.features(settings, compute, stages)
+    pipeline.materialise(settings, stages)
+    folder = pipeline.train(settings, compute, stages)
+    with stages.stage("publish", 1) as advance:
+        publish(settings, folder.name)
+        advance(folder.name)
+    pipeline.keep_times(settings, stages)
+    ingest.show(console, lineage)
+    return folder
+
+
+def _next_steps(console: Console, settings: Settings, folder: Path) -> None:
+    example = tables.outside_ids(settings)[names.OUTSIDE_ID][0]
+    url = app.address(settings)
+    console.print("\nTry:", highlight=False)
+    for path, body in (
+        ("/v1/score", f'{{"customer_ids": [{example}], "campaign": {{"type": "Type A"}}}}'),
+        ("/v1/recommend", f'{{"customer_ids": [{example}], "k": 5}}'),
+    ):
+        line = f"  curl -s {url}{path} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"\nReport: {folder / bundle.REPORT}", highlight=False, soft_wrap=True)

@@ -1,0 +1,52 @@
+"""The main job's stages, each a function of the settings: the same for `demo` and for its own command."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from feature_repo import store, warehouse
+from feature_repo.features import catalogue, snapshots
+from motherlode.cli.stages import Stages
+from motherlode.compute import Compute, room
+from motherlode.settings import Settings
+from training import pipeline as training
+
+
+def ingest(settings: Settings, stages: Stages) -> warehouse.Lineage:
+    """Raw tables → warehouse; what is still valid is kept."""
+    with stages.stage("warehouse", warehouse.STEPS) as advance:
+        return warehouse.build(settings, households=settings.households, on_step=advance)
+
+
+def features(settings: Settings, compute: Compute, stages: Stages) -> None:
+    """Warehouse → feature snapshots, and their definitions into Feast's registry."""
+    with stages.stage("features", len(catalogue.VIEWS)) as advance:
+        snapshots.build(settings, room(compute), on_view=advance)
+    with stages.stage("feast apply", 1) as advance:
+        store.apply(settings)
+        advance("")
+
+
+def materialise(settings: Settings, stages: Stages) -> dict[str, int]:
+    """Feature snapshots → online store, up to now; returns the rows written by view."""
+    written: dict[str, int] = {}
+    with stages.stage("materialise", len(catalogue.VIEWS)) as advance:
+
+        def view_done(view: str, rows: int) -> None:
+            written[view] = rows
+            advance(f"{view}: {rows:,} rows")
+
+        store.materialise(settings, datetime.now(UTC), view_done)
+    return written
+
+
+def train(settings: Settings, compute: Compute, stages: Stages, *, again: bool = False) -> Path:
+    """Feature snapshots → a written bundle; the current one where nothing changed and `again` is not asked."""
+    with stages.stage("train", training.STEPS) as advance:
+        return training.train(settings, compute, on_step=advance, again=again)
+
+
+def keep_times(settings: Settings, stages: Stages) -> None:
+    """Write the stages' seconds to `logs/stages.json`."""
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    (settings.logs / "stages.json").write_text(json.dumps(stages.seconds, indent=1) + "\n")

@@ -1,0 +1,30 @@
+"""`motherlode publish`: make a bundle the one that serves."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from motherlode import bundle
+from motherlode.cli import options
+from motherlode.errors import BundleError
+from motherlode.settings import Settings
+from training.publish import publish as put_in_place
+
+
+@click.command()
+@click.argument("version", required=False)
+@options.home
+def publish(version: str | None, home: Path | None) -> None:
+    """Verify a bundle and make it current; the newest by default. A running server takes it up by itself."""
+    settings = Settings.from_env(home=home)
+    known = bundle.versions(settings.models)
+    if version is None:
+        if not known:
+            raise BundleError(f"No bundle was written in {settings.models}.", "Run `motherlode train` first.")
+        version = known[-1]
+    gone = put_in_place(settings, version)
+    console = Console()
+    console.print(f"Bundle {version} is current.")
+    if gone:
+        console.print(f"Collected: {', '.join(gone)}.")

@@ -1,0 +1,46 @@
+"""What a person sees of a long job: each stage's progress bar and its time."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+Advance = Callable[[str], None]
+"""Called with what was just finished; moves the bar by one step."""
+
+
+@dataclass
+class Stages:
+    """Runs a job's stages and keeps their times.
+
+    Attributes:
+        console: where the bars are drawn.
+        seconds: wall seconds by stage title, in the order they ran.
+    """
+
+    console: Console
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, title: str, steps: int) -> Iterator[Advance]:
+        """Show a bar of `steps` steps for the length of the block; a stage that ends early fills its bar."""
+        started = time.perf_counter()
+        columns = (
+            TextColumn("{task.description:<12}"),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[what]}"),
+        )
+        with Progress(*columns, console=self.console) as progress:
+            task = progress.add_task(title, total=steps, what="")
+
+            def advance(what: str) -> None:
+                progress.update(task, advance=1, what=what)
+
+            yield advance
+            progress.update(task, completed=steps, what="")
+        self.seconds[title] = time.perf_counter() - started

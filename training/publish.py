@@ -1,0 +1,180 @@
+"""Puts fitted models together into a bundle, holds it to training's answers, and makes it current."""
+
+import io
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from motherlode import bundle, names
+from motherlode.bundle import ItemTable, Manifest, Popular, Quality, Segment, Service, Tower
+from motherlode.compute import Compute
+from motherlode.runtime import verify
+from motherlode.settings import Settings
+from training.result import Fitted
+
+_LIBRARIES = (
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "polars",
+    "scikit-learn",
+    "torch",
+    "xgboost",
+    "cuml-cu12",
+)
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """What the bundle holds of the recommender.
+
+    Attributes:
+        tower: how serving asks the user tower.
+        onnx: the user tower.
+        items: the catalogue.
+        vectors: float32, shape (items, D).
+        popular: the lists for customers that nothing is known of.
+        history, features, answer: sample inputs and what training answered on them.
+    """
+
+    tower: Tower
+    onnx: bytes
+    items: ItemTable
+    vectors: npt.NDArray[np.float32]
+    popular: Popular
+    history: npt.NDArray[np.int64]
+    features: npt.NDArray[np.float32]
+    answer: npt.NDArray[np.float32]
+
+
+def write(
+    settings: Settings,
+    compute: Compute,
+    created: datetime,
+    data_fingerprint: str,
+    services: Sequence[Service],
+    scorers: Sequence[Fitted],
+    segments: Sequence[Segment],
+    recommender: Recommender,
+    quality: Sequence[Quality],
+    report: Callable[[Manifest], str],
+) -> Path:
+    """Write and verify a bundle; it is not current yet.
+
+    Args:
+        settings: where the bundles lie.
+        compute: what it was trained on, and why.
+        created: when; UTC. It names the version.
+        data_fingerprint: SHA-256 of the training tables.
+        services: what serving reads online.
+        scorers: the tabular models.
+        segments: the segments, by id.
+        recommender: see `Recommender`.
+        quality: every figure of the part that no tuning saw.
+        report: the HTML report of a bundle with this manifest.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        BundleError: it does not answer as training did; nothing is left behind.
+    """
+    manifest = Manifest(
+        format=bundle.FORMAT,
+        version=version_of(created),
+        created_at=created.isoformat(timespec="seconds"),
+        git_revision=git_revision(),
+        data_fingerprint=data_fingerprint,
+        project=settings.project,
+        device=compute.kind,
+        device_reason=compute.reason,
+        services={service.name: service for service in services},
+        models={fitted.name: fitted.model for fitted in scorers},
+        segments=tuple(segments),
+        tower=recommender.tower,
+        quality=tuple(quality),
+        libraries=libraries(),
+        files={},
+    )
+    files = {
+        **{fitted.model.file: fitted.onnx for fitted in scorers},
+        recommender.tower.model.file: recommender.onnx,
+        bundle.ITEM_VECTORS: _npy(recommender.vectors),
+        bundle.ITEM_TABLE: msgspec.json.encode(recommender.items),
+        bundle.POPULAR: msgspec.json.encode(recommender.popular),
+        bundle.ANSWERS: _npz(_answers(scorers, recommender)),
+        bundle.REPORT: report(manifest).encode(),
+    }
+    return bundle.write(settings.models, manifest, files, verify)
+
+
+def publish(settings: Settings, version: str) -> list[str]:
+    """Verify a written bundle once more, make it current, and collect old ones; returns those that went.
+
+    Raises:
+        BundleError: there is no such version, or it does not verify; the old bundle keeps serving.
+    """
+    if version not in bundle.versions(settings.models):
+        bundle.flip(settings.models, version)  # names the versions there are
+    verify(bundle.load(settings.models / version))
+    bundle.flip(settings.models, version)
+    return bundle.collect(settings.models, settings.keep_bundles)
+
+
+def version_of(created: datetime) -> str:
+    """A bundle's version: sorts by time."""
+    return created.strftime("%Y%m%dT%H%M%SZ")
+
+
+def git_revision() -> str:
+    """The checkout's commit; empty outside one or without git."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return answer.stdout.strip()
+
+
+def libraries() -> Mapping[str, str]:
+    """The versions of the libraries that make a model what it is; those that are installed."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _answers(scorers: Sequence[Fitted], recommender: Recommender) -> dict[str, npt.NDArray[Any]]:
+    answers = {}
+    for fitted in scorers:
+        answers[f"{fitted.name}.features"] = fitted.features
+        answers[f"{fitted.name}.answer"] = fitted.answer
+    answers[f"{names.USER_TOWER}.history"] = recommender.history
+    answers[f"{names.USER_TOWER}.features"] = recommender.features
+    answers[f"{names.USER_TOWER}.answer"] = recommender.answer
+    return answers
+
+
+def _npy(array: npt.NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _npz(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
