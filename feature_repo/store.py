@@ -1,0 +1,174 @@
+"""The feature store as the other rooms use it: apply, materialise, training frames, erase."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import yaml
+from feast import FeatureStore, FeatureView
+from feast.errors import FeastObjectNotFoundException
+from feast.infra.common.materialization_job import MaterializationTask
+from feast.repo_config import RepoConfig
+
+from feature_repo import definitions
+from feature_repo.stores import dtypes
+from feature_repo.stores.engine import MotherlodeEngine
+from feature_repo.stores.job import MotherlodeRetrievalJob
+from motherlode import names, redis_server
+from motherlode.bundle import Service
+from motherlode.errors import StoreError
+from motherlode.identity import Identity
+from motherlode.online import OnlineWriter, ViewRequest, entity_text
+from motherlode.packed import Column
+from motherlode.settings import Settings
+
+REPO: Final = Path(__file__).parent
+
+
+def open_store(settings: Settings) -> FeatureStore:
+    """Feast's store on these settings: `feature_store.yaml` with the state folder's paths in it."""
+    raw: dict[str, Any] = yaml.safe_load((REPO / "feature_store.yaml").read_text())
+    raw["project"] = settings.project
+    raw["registry"]["path"] = f"sqlite:///{settings.registry}"
+    raw["offline_store"] |= {"home": str(settings.home), "device": settings.device}
+    raw["online_store"] |= {"home": str(settings.home), "redis_url": settings.redis_url}
+    settings.home.mkdir(parents=True, exist_ok=True)
+    config = RepoConfig(**raw)
+    config.repo_path = REPO
+    return FeatureStore(config=config)
+
+
+def apply(settings: Settings) -> None:
+    """Register what `feature_repo.definitions` declares, and drop what it no longer does, rows included.
+
+    Raises:
+        StoreError: a declaration cannot be kept, naming it.
+    """
+    store = open_store(settings)
+    views = definitions.FEATURE_VIEWS.values()
+    declared: list[Any] = [definitions.CUSTOMER, *views, definitions.SCORING, definitions.RECOMMENDATION]
+    kept = {thing.name for thing in (*declared, *(view.batch_source for view in views))}
+    registered: list[Any] = [*store.list_feature_services(), *store.list_feature_views(), *store.list_data_sources()]
+    gone = [thing for thing in registered if thing.name not in kept]
+    store.apply(declared, objects_to_delete=gone, partial=False)
+
+
+def materialise(
+    settings: Settings,
+    until: datetime | None = None,
+    on_view: Callable[[str, int], None] | None = None,
+) -> None:
+    """Bring every view's newest rows online, from where the last run ended; late rows too.
+
+    Args:
+        settings: bound to a server, or the embedded Valkey runs for the life of this process.
+        until: the last event time to take; now by default. A naive time is UTC.
+        on_view: told each view's name and how many rows were sent, once it is done.
+
+    Raises:
+        StoreError, DataError: nothing is registered, or a view cannot be written. The views before it are done,
+            and its own watermark has not moved.
+    """
+    store = open_store(settings)
+    end = _aware(until or datetime.now(UTC))
+    views = [view for view in store.list_feature_views() if view.online and view.enabled]
+    if not views:
+        raise StoreError(f"No view is registered in {settings.registry}.", "Run `feature_repo.store.apply` first.")
+    engine = getattr(store.provider, "batch_engine", None)
+    if not isinstance(engine, MotherlodeEngine):
+        raise StoreError(f"The engine is a {type(engine).__name__}.", "Restore batch_engine in feature_store.yaml.")
+    for view in views:
+        start = _start(view, end)
+        task = MaterializationTask(settings.project, view, start, end)
+        job = engine.run(task)
+        if job.failure is not None:
+            raise job.failure
+        store.registry.apply_materialization(view, settings.project, start, end)
+        if on_view is not None:
+            on_view(view.name, job.rows)
+
+
+def training_frame(settings: Settings, labels: pl.DataFrame, service: str) -> pl.DataFrame:
+    """The features of each label as they were known at its time.
+
+    Args:
+        settings: whose mart, and on what device to join.
+        labels: `customer_id`, `event_timestamp` (naive is UTC) and any columns of its own.
+        service: the feature service: `names.SCORING` or `names.RECOMMENDATION`.
+
+    Returns:
+        Every label row once, in its order: its own columns, then the features as `view__feature`; null where
+        the customer had none or they were older than their time to live.
+
+    Raises:
+        StoreError, DataError: the service is unknown, or the labels do not fit.
+    """
+    store = open_store(settings)
+    job = store.get_historical_features(
+        entity_df=labels,  # our store reads Polars; Feast only passes it on
+        features=_service(store, service),
+        full_feature_names=True,
+    )
+    if not isinstance(job, MotherlodeRetrievalJob):
+        raise StoreError(
+            f"The offline store answers a {type(job).__name__}.", "Restore offline_store in feature_store.yaml."
+        )
+    return labels.hstack(job.features())
+
+
+def resolve(settings: Settings, service: str) -> Service:
+    """A feature service as a bundle keeps it: what to read online, with types and times to live.
+
+    Raises:
+        StoreError: the service is unknown.
+    """
+    store = open_store(settings)
+    requests = []
+    for projection in _service(store, service).feature_view_projections:
+        view = store.get_feature_view(projection.name)
+        columns = tuple(Column(field.name, dtypes.kind(view.name, field).packed) for field in projection.features)
+        ttl = dtypes.ttl_us(view)
+        requests.append(ViewRequest(view.name, columns, None if ttl is None else ttl // 1_000_000))
+    return Service(service, tuple(requests))
+
+
+def erase(settings: Settings, customer_ids: Iterable[int | str]) -> None:
+    """Forget customers online: a tombstone in every view, which no later materialisation replaces.
+
+    Args:
+        settings: bound to a server, or the embedded Valkey runs for the life of this process.
+        customer_ids: as the company has them.
+    """
+    identity = Identity(settings.pseudonym_key)
+    views = [view.name for view in _customer_views(open_store(settings))]
+    url = redis_server.ensure(settings)
+    with redis_server.connect(settings.with_redis(url)) as client:
+        writer = OnlineWriter(client, settings.project)
+        for customer_id in customer_ids:
+            writer.erase(entity_text([identity.join_key(customer_id)]), views)
+
+
+def _customer_views(store: FeatureStore) -> Sequence[FeatureView]:
+    """The views whose one join key is the customer's."""
+    return [view for view in store.list_feature_views() if view.join_keys == [names.CUSTOMER_ID]]
+
+
+def _service(store: FeatureStore, name: str) -> Any:
+    try:
+        return store.get_feature_service(name)
+    except FeastObjectNotFoundException as error:
+        known = ", ".join(service.name for service in store.list_feature_services()) or "none"
+        raise StoreError(f"There is no feature service {name!r}.", f"Registered: {known}.") from error
+
+
+def _start(view: FeatureView, end: datetime) -> datetime:
+    """Where a run begins: at the watermark, else as far back as a row can still be fresh."""
+    if view.most_recent_end_time is not None:
+        return _aware(view.most_recent_end_time)
+    return end - view.ttl if view.ttl else datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _aware(time: datetime) -> datetime:
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

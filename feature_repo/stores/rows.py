@@ -1,0 +1,130 @@
+"""A feature view's rows on their way to Redis: which key, which bytes, and when they may be forgotten."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from feast import FeatureView
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+
+from feature_repo.stores import dtypes
+from feature_repo.stores.join import CREATED, EVENT
+from feature_repo.stores.values import from_protos, from_series
+from motherlode.errors import StoreError
+from motherlode.online import entity_text
+from motherlode.packed import Schema, Values, encode
+
+GRACE: Final = timedelta(days=30)
+"""How long a row outlives its time to live, so that *stale* and *unknown* stay two answers."""
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+FeastRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+"""What Feast hands to an online store: key, values, event time, created time."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """N rows, ready to write.
+
+    Attributes:
+        entities: N entity texts.
+        rows: N packed rows.
+        forget_at_ms: shape (N,), when Redis may free them, milliseconds since 1970; None: never.
+    """
+
+    entities: list[str]
+    rows: list[bytes]
+    forget_at_ms: npt.NDArray[np.int64] | None
+
+
+class Packer:
+    """Packs the rows of one feature view.
+
+    Args:
+        view: the feature view, as the registry has it.
+
+    Attributes:
+        keys: its join keys in their sorted order; none for a view without entities.
+        schema: its packed columns.
+
+    Raises:
+        StoreError: one of its features or join keys cannot be kept, naming it.
+    """
+
+    def __init__(self, view: FeatureView) -> None:
+        self.keys = dtypes.join_keys(view)
+        self.schema = Schema(view.name, dtypes.columns(view))
+        self._kinds = {field.name: dtypes.kind(view.name, field) for field in view.features}
+        ttl = dtypes.ttl_us(view)
+        self._keep_us = None if ttl is None else ttl + GRACE // _MICROSECOND
+
+    def horizon_us(self, now_us: int) -> int | None:
+        """Rows with an event time up to here would be forgotten at once; None: none would."""
+        return None if self._keep_us is None else now_us - self._keep_us
+
+    def from_frame(self, frame: pl.DataFrame) -> Packed:
+        """Pack a frame of the keys, the features in the types of `dtypes.polars_type`, EVENT and CREATED."""
+        event = frame[EVENT].to_numpy()
+        columns = {column.name: from_series(frame[column.name], column) for column in self.schema.columns}
+        return self._pack(_texts(frame, self.keys), columns, event, frame[CREATED].fill_null(frame[EVENT]).to_numpy())
+
+    def from_feast(self, data: Sequence[FeastRow], now_us: int) -> Packed:
+        """Pack what Feast hands to `online_write_batch`; rows that would be forgotten at once are left out."""
+        horizon = self.horizon_us(now_us)
+        kept = [row for row in data if horizon is None or micros(row[2]) > horizon]
+        event = np.array([micros(row[2]) for row in kept], dtype=np.int64)
+        # Without a created time the event's stands for it: of two such rows the later written wins.
+        created = np.array([micros(row[3] or row[2]) for row in kept], dtype=np.int64)
+        columns = {
+            column.name: from_protos([row[1].get(column.name) for row in kept], column, self._kinds[column.name])
+            for column in self.schema.columns
+        }
+        return self._pack([entity_of(row[0]) for row in kept], columns, event, created)
+
+    def _pack(
+        self,
+        entities: list[str],
+        columns: dict[str, Values],
+        event: npt.NDArray[np.int64],
+        created: npt.NDArray[np.int64],
+    ) -> Packed:
+        forget = None if self._keep_us is None else (event + self._keep_us) // 1000
+        return Packed(entities, encode(self.schema, columns, event, created), forget)
+
+
+def entity_of(key: EntityKey) -> str:
+    """The entity text of Feast's entity key.
+
+    Raises:
+        StoreError: a join key has no value, or one without a single text form.
+    """
+    values = dict(zip(key.join_keys, key.entity_values, strict=True))
+    return entity_text([_key_value(name, values[name]) for name in sorted(values)])
+
+
+def _key_value(name: str, value: Value) -> int | str:
+    field = value.WhichOneof("val")
+    found = None if field is None else getattr(value, field)
+    if not isinstance(found, int | str) or isinstance(found, bool):
+        raise StoreError(f"Join key {name!r} is {found!r}.", "Give a string or an integer.")
+    return found
+
+
+def micros(time: datetime) -> int:
+    """A time as microseconds since 1970 UTC; a naive one is UTC."""
+    aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // _MICROSECOND
+
+
+def _texts(frame: pl.DataFrame, keys: Sequence[str]) -> list[str]:
+    if not keys:
+        return [entity_text([""])] * frame.height
+    texts = frame.select(pl.col(name).cast(pl.String) for name in keys)
+    return [entity_text(row) for row in texts.iter_rows()]

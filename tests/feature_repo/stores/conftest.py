@@ -1,0 +1,142 @@
+"""Feast with our three plug-ins, on a real embedded Valkey and files of the test's own."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType
+from feast.repo_config import RepoConfig
+from feast.types import FeastType
+
+from feature_repo.stores.dtypes import feast_type
+from feature_repo.stores.offline import MotherlodeOfflineStore
+from motherlode.redis_server import running
+from motherlode.settings import Settings
+
+_PROJECTS = count()
+_VALUE_TYPES = {pl.String(): ValueType.STRING, pl.Int64(): ValueType.INT64, pl.Int32(): ValueType.INT32}
+
+
+_SQL = {"registry_type": "sql", "serve_features_while_materializing": True}
+
+
+class Repo:
+    """A feature repo in a folder: its mart, and the store that reads it."""
+
+    def __init__(self, home: Path, settings: Settings, project: str, *, sql: bool) -> None:
+        self.home = home
+        self.project = project
+        self.mart = home / "mart"
+        self.mart.mkdir(parents=True, exist_ok=True)
+        self.config = RepoConfig(
+            project=project,
+            provider="local",
+            registry=_SQL | {"path": f"sqlite:///{home}/registry.db"} if sql else {"path": str(home / "registry.pb")},
+            offline_store={
+                "type": "feature_repo.stores.offline.MotherlodeOfflineStore",
+                "home": str(home),
+                "device": "cpu",
+            },
+            online_store={
+                "type": "feature_repo.stores.online.MotherlodeOnlineStore",
+                "home": str(home),
+                "redis_url": settings.redis_url,
+            },
+            batch_engine={"type": "feature_repo.stores.engine.MotherlodeEngine"},
+            entity_key_serialization_version=3,
+        )
+        self.config.repo_path = home
+        self.store = FeatureStore(config=self.config)
+
+    def view(
+        self,
+        name: str,
+        rows: pl.DataFrame | None,
+        *,
+        keys: Sequence[str] = ("k",),
+        ttl: timedelta | None = None,
+        created: bool = True,
+        mapping: dict[str, str] | None = None,
+        dtypes: dict[str, FeastType] | None = None,
+        path: str | None = None,
+    ) -> FeatureView:
+        """A feature view over the rows (`t`, `created`, keys, features), which are written to the mart."""
+        if rows is not None:
+            rows.write_parquet(self.mart / f"{name}.parquet")
+        renamed = rows.rename(mapping or {}).schema if rows is not None else {}
+        fields = dict(dtypes or {})
+        for column, dtype in renamed.items():
+            if column not in ("t", "created", *fields):
+                fields[column] = feast_type(dtype)
+        source = FileSource(
+            name=f"{name}_source",
+            path=path or f"{name}.parquet",
+            timestamp_field="t",
+            created_timestamp_column="created" if created else "",
+            field_mapping=mapping,
+        )
+        return FeatureView(
+            name=name,
+            entities=[entity(key, renamed.get(key, pl.String())) for key in keys],
+            ttl=ttl,
+            schema=[Field(name=field, dtype=dtype) for field, dtype in fields.items()],
+            source=source,
+        )
+
+    def apply(self, *objects: Any) -> None:
+        entities = {
+            key: entity(key, _polars(field))
+            for thing in objects
+            if isinstance(thing, FeatureView)
+            for field in thing.entity_columns
+            for key in [field.name]
+        }
+        self.store.apply([*entities.values(), *objects])
+
+    def ask(self, views: Any, references: list[str], labels: Any, **options: Any) -> Any:
+        """The retrieval job of `get_historical_features`, as Feast's provider calls it, without a registry."""
+        views = views if isinstance(views, list) else [views]
+        registry: Any = _NoRegistry()
+        return MotherlodeOfflineStore.get_historical_features(
+            self.config, views, references, labels, registry, self.project, **options
+        )
+
+
+class _NoRegistry:
+    """Feast asks the registry for on-demand views; here there are none."""
+
+    def list_on_demand_feature_views(self, *args: Any, **kwargs: Any) -> list[Any]:
+        return []
+
+
+def entity(key: str, dtype: Any) -> Entity:
+    return Entity(name=f"{key}_entity", join_keys=[key], value_type=_VALUE_TYPES.get(dtype, ValueType.STRING))
+
+
+def _polars(field: Field) -> Any:
+    return {"String": pl.String(), "Int64": pl.Int64(), "Int32": pl.Int32()}[str(field.dtype)]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with running(Settings(home=tmp_path_factory.mktemp("a valkey"))) as bound:
+        yield bound
+
+
+@pytest.fixture(scope="session")
+def make_repo(server: Settings) -> Any:
+    """(home, project, sql) -> Repo; each project's rows are its own.
+
+    Feast's file registry by default, since SQLite syncs to disk with every object that is applied.
+    """
+    return lambda home, project=None, sql=False: Repo(home, server, project or f"project_{next(_PROJECTS)}", sql=sql)
+
+
+@pytest.fixture
+def repo(tmp_path: Path, make_repo: Any) -> Repo:
+    built: Repo = make_repo(tmp_path / "a home")
+    return built
