@@ -41,3 +41,7 @@ class StoreError(MotherlodeError):
 
 class PortInUseError(MotherlodeError):
     """The port to serve on is held by another process."""
+
+
+class ServingError(MotherlodeError):
+    """The server does not start, or ended by itself."""

@@ -376,8 +376,9 @@ def _decode_group(
 ) -> None:
     size = schema.layout.itemsize
     ends = 4 * len(schema.variable_columns)
-    whole = [i for i in members if _whole(rows[i], size, ends)]
-    status[np.setdiff1d(members, whole)] = Status.CORRUPT
+    whole = [i for i in members.tolist() if _whole(rows[i], size, ends)]
+    if len(whole) < len(members):
+        status[np.setdiff1d(members, whole)] = Status.CORRUPT
     if not whole:
         return
     at: Any = slice(None) if len(whole) == len(rows) else np.array(whole)

@@ -1,6 +1,7 @@
 """The frozen settings, and the only reader of the environment."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Self
@@ -125,6 +126,11 @@ class Settings:
     @property
     def logs(self) -> Path:
         return self.home / "logs"
+
+
+def environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that is started: this one's, with changes."""
+    return {**os.environ, **changes}
 
 
 _VARIABLES: Final = {

@@ -1,0 +1,46 @@
+"""`motherlode serve`: what was published, over HTTP, until Ctrl-C."""
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from motherlode import bundle
+from motherlode.cli import options
+from motherlode.redis_server import running
+from motherlode.settings import Settings
+from serving import server
+
+
+@click.command()
+@click.option("--port", type=int, help="Port to serve on (MOTHERLODE_PORT; 8000 by default).")
+@click.option("--host", help="Address to listen on (MOTHERLODE_HOST; 127.0.0.1 by default).")
+@click.option(
+    "--profile",
+    type=click.Choice(server.PROFILES),
+    default=server.FAST,
+    show_default=True,
+    help="fast: HAProxy in front; safe: Ray Serve's own proxy.",
+)
+@options.home
+@options.device
+def serve(port: int | None, host: str | None, profile: str, home: Path | None, device: str | None) -> None:
+    """Serve the current bundle: POST /v1/score, POST /v1/recommend, GET /v1/customers/{id}; /docs tells the rest."""
+    settings = Settings.from_env(home=home, port=port, host=host, device=device)
+    if settings.ray_address is None:
+        server.require_free_port(settings)  # before a Valkey is started for nothing
+    version = bundle.current(settings.models).name
+    console = Console()
+
+    def on_ready() -> None:
+        console.print(f"Bundle {version} on {server.address(settings)}, /docs there. Ctrl-C stops it.", soft_wrap=True)
+
+    with _redis(settings) as bound:
+        server.run(bound, on_ready, profile)
+    console.print("Stopped.")
+
+
+def _redis(settings: Settings) -> AbstractContextManager[Settings]:
+    """A Redis that is named may be down, now or later: answers then come without features. The embedded one starts."""
+    return nullcontext(settings) if settings.redis_url is not None else running(settings)

@@ -1,0 +1,240 @@
+"""The bundle's models in ONNX Runtime: how serving asks them, and how a bundle is held to its training.
+
+Publishing and serving load a bundle by this same module, so what verifies is what answers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from motherlode import names
+from motherlode.bundle import PROBABILITY_TOLERANCE, VECTOR_TOLERANCE, Bundle
+from motherlode.errors import BundleError, DeviceError
+
+CPU: Final = "cpu"
+GPU: Final = "gpu"
+
+_CUDA: Final = "CUDAExecutionProvider"
+_PROVIDERS: Final[Mapping[str, tuple[Any, ...]]] = {
+    CPU: ("CPUExecutionProvider",),
+    # TF32 keeps ten bits of mantissa, too few for the tolerances that a bundle is held to.
+    GPU: ((_CUDA, {"use_tf32": "0"}), "CPUExecutionProvider"),
+}
+_REMEDY: Final = "Train and publish again; the bundle before goes on serving."
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the models run on, and why."""
+
+    kind: str
+    reason: str
+
+
+def choose(wanted: str) -> Device:
+    """The device for inference.
+
+    Args:
+        wanted: auto | cpu | gpu.
+
+    Raises:
+        DeviceError: `gpu`, and this ONNX Runtime has no CUDA in it.
+    """
+    if wanted == CPU:
+        return Device(CPU, "asked for")
+    if _CUDA in ort.get_available_providers():
+        return Device(GPU, "asked for" if wanted == GPU else "ONNX Runtime has CUDA")
+    if wanted == GPU:
+        raise DeviceError(
+            f"Device 'gpu' was asked for, and ONNX Runtime {ort.__version__} has no CUDA.",
+            "Install `motherlode[gpu]`, or use --device auto.",
+        )
+    return Device(CPU, f"ONNX Runtime {ort.__version__} has no CUDA")
+
+
+class Runtime:
+    """A bundle's models, ready to answer. May be asked from several threads at once.
+
+    Args:
+        bundle: as `bundle.load` reads it.
+        device: see `choose`. A GPU that was not asked for by name may turn out not to work; then the
+            CPU answers, and `device` says so.
+
+    Raises:
+        BundleError: a model cannot be loaded, or does not take the inputs that the manifest names.
+        DeviceError: the GPU was asked for by name and does not work.
+    """
+
+    def __init__(self, bundle: Bundle, device: Device | None = None) -> None:
+        self._bundle = bundle
+        self._models = {**bundle.manifest.models, names.USER_TOWER: bundle.manifest.tower.model}
+        self.device = device or Device(CPU, "asked for")
+        self._sessions = self._open()
+        if self.device.kind == GPU and not all(_CUDA in each.get_providers() for each in self._sessions.values()):
+            if self.device.reason == "asked for":
+                raise DeviceError("Device 'gpu' was asked for, and CUDA does not start.", "Look into the log.")
+            self.device = Device(CPU, "CUDA does not start")
+            self._sessions = self._open()
+        for name in self._models:
+            self._check_shape(name)
+
+    def run(self, name: str, features: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        """A scorer's answers.
+
+        Args:
+            name: a model of the manifest.
+            features: float32, shape (N, len(model.inputs)), finite.
+
+        Returns:
+            Labels, int64 of shape (N,), or probabilities, float32 of shape (N,).
+        """
+        (answer,) = self._sessions[name].run([self._models[name].output], {"features": features})
+        return np.asarray(answer)
+
+    def user(self, history: npt.NDArray[np.int64], features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """User vectors.
+
+        Args:
+            history: int64, shape (N, history_length): item rows plus one, newest first, then 0.
+            features: float32, shape (N, len(tower.model.inputs)), finite.
+
+        Returns:
+            float32, shape (N, D).
+        """
+        # A tower without features has an ONNX graph without that input.
+        given = {"history": history, "features": features}
+        feed = {name: given[name] for name in self._inputs[names.USER_TOWER]}
+        (answer,) = self._sessions[names.USER_TOWER].run([self._models[names.USER_TOWER].output], feed)
+        return np.asarray(answer)
+
+    def check(self) -> None:
+        """Hold the models to what training answered on the bundle's samples.
+
+        Raises:
+            BundleError: samples are missing, an answer is not finite, or differs beyond its tolerance.
+        """
+        for name in self._bundle.manifest.models:
+            expected = self._sample(f"{name}.answer")
+            actual = self.run(name, self._sample(f"{name}.features").astype(np.float32))
+            exact = np.issubdtype(expected.dtype, np.integer)
+            self._compare(name, actual, expected, 0.0 if exact else PROBABILITY_TOLERANCE)
+            if not exact and (actual.min() < 0.0 or actual.max() > 1.0):
+                raise self._error(f"{name} answers {actual.min()} to {actual.max()}, which are no probabilities")
+        answer = self.user(
+            self._sample(f"{names.USER_TOWER}.history").astype(np.int64),
+            self._features(len(self._sample(f"{names.USER_TOWER}.history"))),
+        )
+        self._compare(names.USER_TOWER, answer, self._sample(f"{names.USER_TOWER}.answer"), VECTOR_TOLERANCE)
+        if answer.shape[1] != self._bundle.vectors.shape[1]:
+            raise self._error(f"users have {answer.shape[1]} dimensions, items {self._bundle.vectors.shape[1]}")
+
+    def _open(self) -> dict[str, ort.InferenceSession]:
+        if self.device.kind == GPU:
+            ort.preload_dlls()  # CUDA from the wheels beside it, where the system has none
+        options = ort.SessionOptions()
+        # One request is one small batch: threads cost more than they bring, and spinning ones starve the others.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3
+        sessions = {}
+        for name, model in self._models.items():
+            try:
+                content = (self._bundle.folder / model.file).read_bytes()
+                sessions[name] = ort.InferenceSession(content, options, providers=list(_PROVIDERS[self.device.kind]))
+            except Exception as error:  # ONNX Runtime's errors have no common base below Exception
+                raise self._error(f"{model.file} cannot be loaded: {error}") from error
+        self._inputs = {name: [each.name for each in session.get_inputs()] for name, session in sessions.items()}
+        return sessions
+
+    def _check_shape(self, name: str) -> None:
+        model, session = self._models[name], self._sessions[name]
+        known = {"history", "features"} if name == names.USER_TOWER else {"features"}
+        if not set(self._inputs[name]) <= known:
+            raise self._error(f"{model.file} takes {self._inputs[name]}, not {sorted(known)}")
+        if model.output not in [output.name for output in session.get_outputs()]:
+            raise self._error(f"{model.file} has no output {model.output!r}")
+        for each in session.get_inputs():
+            width = each.shape[-1]
+            wanted = self._bundle.manifest.tower.history_length if each.name == "history" else len(model.inputs)
+            if isinstance(width, int) and width != wanted:
+                raise self._error(f"{model.file} takes {width} columns of {each.name}, the manifest says {wanted}")
+
+    def _features(self, n: int) -> npt.NDArray[np.float32]:
+        """The tower's sample features; a tower without any may leave them out."""
+        if not self._models[names.USER_TOWER].inputs:
+            return np.empty((n, 0), dtype=np.float32)
+        return self._sample(f"{names.USER_TOWER}.features").astype(np.float32)
+
+    def _sample(self, name: str) -> npt.NDArray[Any]:
+        sample = self._bundle.answers.get(name)
+        if sample is None or len(sample) == 0:
+            raise self._error(f"there are no sample answers {name!r} to hold it to")
+        return sample
+
+    def _compare(self, name: str, actual: npt.NDArray[Any], expected: npt.NDArray[Any], tolerance: float) -> None:
+        if actual.shape != expected.shape:
+            raise self._error(f"{name} answers with shape {actual.shape}, training with {expected.shape}")
+        if not np.isfinite(actual).all():
+            raise self._error(f"{name} answers NaN or infinity")
+        worst = float(np.abs(actual.astype(np.float64) - expected.astype(np.float64)).max())
+        # Written so that a NaN among training's own answers is refused too.
+        if not worst <= tolerance:
+            raise self._error(f"{name} answers differ from training's by {worst:.3g}, more than {tolerance:g}")
+
+    def _error(self, problem: str) -> BundleError:
+        return BundleError(f"Bundle {self._bundle.manifest.version}: {problem}.", _REMEDY)
+
+
+def verify(bundle: Bundle) -> None:
+    """Check that a bundle is whole and answers as its training did, on the CPU.
+
+    Raises:
+        BundleError: it does not, naming what.
+    """
+    check_parts(bundle)
+    Runtime(bundle).check()
+
+
+def check_parts(bundle: Bundle) -> None:
+    """Check what the manifest says against itself, the item table and the popular lists.
+
+    Raises:
+        BundleError: they contradict each other, naming where.
+    """
+    manifest = bundle.manifest
+
+    def refuse(problem: str) -> BundleError:
+        return BundleError(f"Bundle {manifest.version}: {problem}.", _REMEDY)
+
+    lengths = {len(bundle.items.ids), len(bundle.items.keys), len(bundle.items.names), len(bundle.items.categories)}
+    if len(lengths) != 1:
+        raise refuse("the item table's columns differ in length")
+    if len(set(bundle.items.keys)) != len(bundle.items.keys):
+        raise refuse("the item table holds an item twice")
+    segments = {segment.id for segment in manifest.segments}
+    if strange := set(bundle.popular.by_segment) - segments:
+        raise refuse(f"popular lists of segments {sorted(strange)}, which there are not")
+    if names.SEGMENTS in manifest.models:
+        labels = bundle.answers.get(f"{names.SEGMENTS}.answer", np.empty(0, np.int64))
+        if strange := set(np.unique(labels).tolist()) - segments:
+            raise refuse(f"the segment model answers {sorted(strange)}, which are no segments")
+    rows = {row for ranked in (bundle.popular.overall, *bundle.popular.by_segment.values()) for row, _ in ranked}
+    if strange := rows - set(range(len(bundle.items.ids))):
+        raise refuse(f"a popular list names item rows {sorted(strange)[:3]} of {len(bundle.items.ids)}")
+    readable = {
+        (view.view, column.name)
+        for service in manifest.services.values()
+        for view in service.views
+        for column in view.columns
+    }
+    for model in (*manifest.models.values(), manifest.tower.model):
+        for each in model.inputs:
+            if each.view != "campaign" and (each.view, each.name) not in readable:
+                raise refuse(f"{model.file} reads {each.view}.{each.name}, which no feature service holds")
+            if not np.isfinite(each.default):
+                raise refuse(f"the default of {each.view}.{each.name} is {each.default}")

@@ -1,0 +1,209 @@
+"""What goes in and out over HTTP: requests and answers, as msgspec structs.
+
+Their docstrings and constraints are the OpenAPI document.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+MAX_CUSTOMERS: Final = 1000
+"""Customers a call."""
+MAX_ITEMS: Final = 1000
+"""Items a customer; a larger `k` is answered with this many, and a note."""
+MAX_ANSWER_ITEMS: Final = 100_000
+"""Items a call, over all its customers."""
+MAX_BODY: Final = 1 << 20
+"""Bytes of a request's body."""
+
+OutsideId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(min_length=1, max_length=256)]
+"""A customer as the company names it."""
+
+Status = Literal["ok", "stale", "cold", "degraded"]
+Source = Literal["personal", "segment", "popular"]
+
+
+class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The campaign that the response score is for.
+
+    Attributes:
+        type: a campaign type that the model was trained on; another is refused, naming those.
+    """
+
+    type: Annotated[str, Meta(min_length=1, max_length=256, examples=["Type A"])]
+
+
+class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to score.
+
+    Attributes:
+        customer_ids: at most 1000, integers or strings; they come back in this order, duplicates too.
+        campaign: without it there is no response score.
+    """
+
+    customer_ids: Annotated[tuple[OutsideId, ...], Meta(examples=[[1, 2]])]
+    campaign: Campaign | None = None
+
+
+class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to recommend to.
+
+    Attributes:
+        customer_ids: at most 1000, integers or strings; they come back in this order, duplicates too.
+        k: how many items each; above 1000, or above what there is, the list is shorter and says why.
+        exclude_purchased: leave out whatever the customer ever bought.
+    """
+
+    customer_ids: Annotated[tuple[OutsideId, ...], Meta(examples=[[1]])]
+    k: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 10
+    exclude_purchased: bool = False
+
+
+class SegmentAnswer(msgspec.Struct, frozen=True):
+    """A customer's segment."""
+
+    id: int
+    name: str
+
+
+class Score(msgspec.Struct, frozen=True):
+    """One customer's scores.
+
+    Attributes:
+        customer_id: as it was asked for.
+        status: `ok`; `stale`: a row is older than its time to live; `degraded`: Redis gave no answer, or a row
+            is missing or damaged; `cold`: nothing is known of this customer.
+        segment: null where the status is `cold`, or Redis gave no answer.
+        scores: probabilities by model; null where the segment is, and `response` without a campaign.
+        features_age_s: seconds since the event time of the oldest row that was read; null where there is none.
+        notes: why the answer is what it is; every feature that a default stands for.
+    """
+
+    customer_id: int | str
+    status: Status
+    segment: SegmentAnswer | None
+    scores: Mapping[str, float | None]
+    features_age_s: float | None
+    notes: list[str]
+
+
+class ScoreAnswer(msgspec.Struct, frozen=True):
+    """Every customer's scores, all by one bundle."""
+
+    bundle: str
+    device: str
+    results: list[Score]
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A recommended item; the score orders the items of one list and means nothing beyond it."""
+
+    item_id: int | str
+    score: float
+    name: str
+
+
+class Recommendation(msgspec.Struct, frozen=True):
+    """One customer's items.
+
+    Attributes:
+        customer_id: as it was asked for.
+        status: as a score's.
+        source: `personal`: the recommender; `segment`: what is popular in the customer's segment; `popular`:
+            what is popular with all.
+        items: best first.
+        features_age_s: as a score's.
+        notes: why it is not personal, why it is short, what could not be done.
+    """
+
+    customer_id: int | str
+    status: Status
+    source: Source
+    items: list[Item]
+    features_age_s: float | None
+    notes: list[str]
+
+
+class RecommendAnswer(msgspec.Struct, frozen=True):
+    """Every customer's items, all by one bundle."""
+
+    bundle: str
+    device: str
+    results: list[Recommendation]
+
+
+class ViewAnswer(msgspec.Struct, frozen=True):
+    """What one feature view says of a customer.
+
+    Attributes:
+        status: `present`, `stale` (too old: its values are null), `unknown` (there is no row), `corrupt`.
+        event_timestamp: when the row was true, ISO 8601 UTC; null where there is none.
+        age_s: seconds since then.
+        values: by feature; null where the row says so.
+    """
+
+    status: Literal["present", "stale", "unknown", "corrupt"]
+    event_timestamp: str | None
+    age_s: float | None
+    values: Mapping[str, Any]
+
+
+class Portrait(msgspec.Struct, frozen=True):
+    """Everything known of a customer: features by view with their ages, segment and scores."""
+
+    bundle: str
+    device: str
+    customer_id: int | str
+    status: Status
+    segment: SegmentAnswer | None
+    scores: Mapping[str, float | None]
+    features_age_s: float | None
+    features: Mapping[str, ViewAnswer]
+    notes: list[str]
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Whether answers can be given, and of what they would be made.
+
+    Attributes:
+        status: `ready`, or `degraded`: answers come, without features.
+        bundle: the version that serves.
+        device, device_reason: what the models run on, and why.
+        redis: `ok`, or why it does not answer.
+        refused: why a newer bundle does not serve; null where none was refused.
+    """
+
+    status: Literal["ready", "degraded"]
+    bundle: str
+    device: str
+    device_reason: str
+    redis: str
+    refused: str | None
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong with a request.
+
+    Attributes:
+        path: where, as a JSON path from the body's root `$`, or the parameter's or URL's name.
+        message: what.
+        remedy: what to do about it.
+    """
+
+    path: str
+    message: str
+    remedy: str
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """The body of every answer that is not 200."""
+
+    error: Problem

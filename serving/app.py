@@ -1,0 +1,182 @@
+"""The HTTP application under Ray Serve; started by `serving.server` as a process of its own. Ray, and nothing else."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+from urllib.error import URLError
+
+import msgspec
+import psutil
+import ray
+from litestar import Litestar
+from ray import serve
+from ray.serve._private import replica
+from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.serve.schema import LoggingConfig
+
+from motherlode.errors import DeviceError
+from motherlode.runtime import CPU, GPU, Device, choose
+from motherlode.settings import Settings
+from serving.http import build
+from serving.server import Order, Report, address
+
+APP: Final = "motherlode"
+
+_OBJECT_STORE: Final = 80 * 1024**2
+"""Bytes; the least that Ray takes. Nothing is ever put there."""
+_READY_S: Final = 30.0
+_DRAIN_S: Final = 3.0
+
+
+class Api:
+    """One replica: features, scores and lists in one process."""
+
+    def __init__(self, settings: Settings, device: Device, local: bool) -> None:
+        self._settings = settings
+        self._device = device
+        _log_to_file(settings)
+        if local:
+            _listen_on_loopback()
+
+    def __serve_build_asgi_app__(self) -> Litestar:
+        return build(self._settings, self._device)
+
+
+def start(order: Order) -> None:
+    """Start Ray, or connect to it, and Serve, and wait until requests are answered."""
+    settings = order.to_settings()
+    ray.init(
+        address="local" if order.local else settings.ray_address,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        **_local_options(order) if order.local else {},
+    )
+    serve.start(
+        proxy_location=ProxyLocation.HeadOnly,
+        http_options=HTTPOptions(host=settings.host, port=settings.port),
+        logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
+    )
+    device = _device(settings)
+    api: Any = serve.deployment(
+        serve.ingress()(Api),
+        name="api",
+        num_replicas=1,
+        max_ongoing_requests=512,
+        graceful_shutdown_timeout_s=4,
+        graceful_shutdown_wait_loop_s=0.2,
+        max_constructor_retry_count=1,
+        ray_actor_options={"num_cpus": 1, "num_gpus": int(device.kind == GPU)},
+    )
+    serve.run(api.bind(settings, device, order.local), name=APP, route_prefix="/")
+    if order.local:
+        _wait(settings)
+
+
+def stop(order: Order) -> None:
+    """Finish the requests in flight, then end everything that `start` started."""
+    cluster: Any = ray  # both have types, but not for all
+    front: Any = serve
+    if order.local:
+        _drain_haproxy()
+    front.delete(APP)
+    if order.local:
+        front.shutdown()
+    cluster.shutdown(wait_for_processes=True)
+
+
+def main(answers: int) -> None:
+    """Serve until the end of the input.
+
+    Args:
+        answers: the file descriptor to report to.
+    """
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    with os.fdopen(answers, "wb", buffering=0) as out:
+        try:
+            start(order)
+        except Exception as error:
+            out.write(msgspec.json.encode(Report(_one_line(error))) + b"\n")
+            raise
+        out.write(msgspec.json.encode(Report()) + b"\n")
+    sys.stdin.buffer.read()
+    stop(order)
+
+
+def _local_options(order: Order) -> dict[str, Any]:
+    return {
+        "include_dashboard": False,
+        "num_cpus": 1,  # for the one replica; Ray starts as many idle workers in advance
+        "object_store_memory": _OBJECT_STORE,
+        "_temp_dir": order.temp,
+    }
+
+
+def _device(settings: Settings) -> Device:
+    """What the replica runs on: chosen here, from what the cluster has.
+
+    Raises:
+        DeviceError: the GPU was asked for by name, and the cluster or ONNX Runtime has none.
+    """
+    cluster: Any = ray
+    if cluster.cluster_resources().get("GPU", 0) >= 1:
+        return choose(settings.device)
+    if settings.device == GPU:
+        raise DeviceError("Device 'gpu' was asked for, and Ray sees none.", "Use --device auto.")
+    return Device(CPU, "asked for" if settings.device == CPU else "Ray sees no GPU")
+
+
+def _wait(settings: Settings) -> None:
+    """Until an answer comes through the front; Ray's own health check says yes before that."""
+    until = time.monotonic() + _READY_S
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address(settings)}/readyz", timeout=2) as response:
+                json.load(response)
+                return
+        except (URLError, OSError, ValueError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+def _drain_haproxy() -> None:
+    """Let HAProxy refuse new connections and finish those that it has, before the replica goes."""
+    fronts = [each for each in psutil.Process().children(recursive=True) if each.name() == "haproxy"]
+    for front in fronts:
+        with suppress(psutil.NoSuchProcess):
+            front.send_signal(signal.SIGUSR1)
+    psutil.wait_procs(fronts, timeout=_DRAIN_S)
+
+
+def _listen_on_loopback() -> None:
+    """Ray 2.60 opens a replica's port for calls between deployments on every interface, and there are none."""
+    module: Any = replica
+    listen: Callable[[Any, str], int] = module.add_port_to_grpc_server
+
+    def local(server: Any, where: str) -> int:
+        return listen(server, where.replace("[::]", "127.0.0.1"))
+
+    module.add_port_to_grpc_server = local
+
+
+def _log_to_file(settings: Settings) -> None:
+    """What this room and the ground floor say, in the home's log; Ray's files go when Ray goes."""
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(settings.logs / "serve.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name in ("serving", "motherlode"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1] if lines else ''}"[:500]

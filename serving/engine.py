@@ -1,0 +1,129 @@
+"""One bundle's answers: features, scores and lists, put together. No Ray, no HTTP."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import redis.asyncio
+
+from motherlode import online
+from motherlode.bundle import Bundle
+from motherlode.identity import Identity
+from motherlode.online import AsyncOnlineReader, ViewRequest
+from motherlode.runtime import Runtime
+from motherlode.settings import Settings
+from serving.answers import (
+    Portrait,
+    RecommendAnswer,
+    Recommendation,
+    RecommendRequest,
+    ScoreAnswer,
+    ScoreRequest,
+    SegmentAnswer,
+)
+from serving.portrait import Painter
+from serving.reading import UnavailableError, read
+from serving.recommendation import Customer, Recommender
+from serving.scoring import Scorer
+
+_INLINE: Final = 1_000_000
+"""Customers × items above which ranking leaves the event loop to other requests."""
+
+
+class Engine:
+    """Answers by one bundle; a request that holds an engine never mixes two bundles.
+
+    Args:
+        settings: bound to a Redis.
+        bundle: a verified bundle.
+        runtime: its models.
+        client: the connections to read by.
+    """
+
+    def __init__(self, settings: Settings, bundle: Bundle, runtime: Runtime, client: redis.asyncio.Redis) -> None:
+        self.version = bundle.manifest.version
+        self.device = runtime.device
+        self.scorer = Scorer(bundle, runtime)
+        self._budget_s = settings.redis_budget_s
+        self._identity = Identity(settings.pseudonym_key)
+        self._recommender = Recommender(bundle, runtime)
+        self._painter = Painter(bundle, self.scorer)
+        self._items = len(bundle.items.ids)
+
+        def reader(requests: Sequence[ViewRequest]) -> AsyncOnlineReader:
+            return AsyncOnlineReader(client, settings.project, requests)
+
+        self._scoring = reader(self.scorer.requests)
+        self._recommending = {each: reader(self._recommender.plan(each).requests) for each in (False, True)}
+        self._portraying = reader(self._painter.requests)
+
+    async def score(self, request: ScoreRequest) -> ScoreAnswer:
+        """Every customer's scores.
+
+        Raises:
+            UnknownCampaignError: the campaign type is none of the bundle's.
+        """
+        campaign = None if request.campaign is None else request.campaign.type
+        self.scorer.check(campaign)
+        ids, at_us = request.customer_ids, online.now_us()
+        try:
+            rows = await read(self._scoring, self._entities(ids), at_us, self._budget_s)
+            results = self.scorer.score(ids, rows, campaign, at_us)
+        except UnavailableError as error:
+            results = self.scorer.unavailable(ids, str(error))
+        return ScoreAnswer(self.version, self.device.kind, results)
+
+    async def recommend(self, request: RecommendRequest) -> RecommendAnswer:
+        """Every customer's items: personal, else of the segment, else popular."""
+        ids, k, excluding, at_us = request.customer_ids, request.k, request.exclude_purchased, online.now_us()
+        try:
+            rows = await read(self._recommending[excluding], self._entities(ids), at_us, self._budget_s)
+        except UnavailableError as error:
+            results = self._recommender.unavailable(ids, str(error), k, excluding)
+            return RecommendAnswer(self.version, self.device.kind, results)
+        if not ids:
+            return RecommendAnswer(self.version, self.device.kind, [])
+        if len(ids) * self._items <= _INLINE:
+            answers = self._recommender.personal(ids, rows, k, excluding, at_us)
+        else:
+            answers = await asyncio.to_thread(self._recommender.personal, ids, rows, k, excluding, at_us)
+        return RecommendAnswer(self.version, self.device.kind, await self._fill(answers, k, at_us))
+
+    async def portrait(self, customer_id: int | str, campaign: str | None) -> Portrait:
+        """Everything known of one customer.
+
+        Raises:
+            UnknownCampaignError: the campaign type is none of the bundle's.
+        """
+        self.scorer.check(campaign)
+        at_us = online.now_us()
+        try:
+            rows = await read(self._portraying, self._entities([customer_id]), at_us, self._budget_s)
+        except UnavailableError as error:
+            (score,) = self.scorer.unavailable([customer_id], str(error))
+            return self._painter.paint(self.version, self.device.kind, score, {}, at_us)
+        (score,) = self.scorer.score([customer_id], rows, campaign, at_us)
+        return self._painter.paint(self.version, self.device.kind, score, rows, at_us)
+
+    async def _fill(self, answers: Sequence[Recommendation | Customer], k: int, at_us: int) -> list[Recommendation]:
+        """The recommender's answers, and popular items for the customers that it has none for."""
+        others = [each for each in answers if isinstance(each, Customer)]
+        segments = await self._segments([each for each in others if each.standing.status != "cold"], at_us)
+        return [
+            self._recommender.popular(each, segments.get(each.outside), k) if isinstance(each, Customer) else each
+            for each in answers
+        ]
+
+    async def _segments(self, customers: Sequence[Customer], at_us: int) -> dict[int | str, SegmentAnswer | None]:
+        """A second trip to Redis, for the few who are known but have no history."""
+        if not customers:
+            return {}
+        ids = [each.outside for each in customers]
+        try:
+            rows = await read(self._scoring, self._entities(ids), at_us, self._budget_s)
+        except UnavailableError:
+            return {}
+        return dict(zip(ids, self.scorer.segment(rows, at_us), strict=True))
+
+    def _entities(self, ids: Sequence[int | str]) -> list[str]:
+        return [online.entity_text((self._identity.join_key(each),)) for each in ids]

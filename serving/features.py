@@ -1,0 +1,219 @@
+"""From packed rows to model inputs: which columns to read, what stands for a null, and what to tell of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from motherlode.bundle import Model, Service
+from motherlode.errors import BundleError
+from motherlode.online import ViewRequest
+from motherlode.packed import Column, ViewRows
+from motherlode.packed import Status as RowStatus
+from serving.answers import Status
+
+CAMPAIGN: Final = "campaign"
+"""The view of the inputs that come with the request."""
+
+_DAY_S: Final = 86_400.0
+_GONE: Final = (RowStatus.UNKNOWN, RowStatus.ERASED)
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What one customer's answer rests on.
+
+    Attributes:
+        status: see `answers.Score`.
+        age_s: seconds since the event time of the oldest row; None where there is no row.
+        notes: why the status is not `ok`, and every imputed feature.
+    """
+
+    status: Status
+    age_s: float | None
+    notes: tuple[str, ...]
+
+    def with_notes(self, *notes: str) -> list[str]:
+        """The notes, and more of them."""
+        return [*self.notes, *notes]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was read of N customers.
+
+    Attributes:
+        raw: float32, shape (N, columns of the plan), NaN where null.
+        standings: N of them.
+        rows: the rows by view, for what is not numeric.
+    """
+
+    raw: Floats
+    standings: Sequence[Standing]
+    rows: Mapping[str, ViewRows]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How one model's matrix is filled: where its columns stand, and their defaults."""
+
+    at: npt.NDArray[np.int64]
+    source: npt.NDArray[np.int64]
+    defaults: Floats
+    campaigns: Mapping[str, int]
+
+
+class Plan:
+    """The columns that a set of models reads, and how rows become their matrices.
+
+    Args:
+        services: the bundle's feature services; they say a column's type and a view's time to live.
+        models: by name.
+        others: further columns to read, (view, column), for what is not a model's input.
+
+    Raises:
+        BundleError: no service holds a column that is wanted.
+    """
+
+    def __init__(
+        self, services: Mapping[str, Service], models: Mapping[str, Model], others: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        inputs = [each for model in models.values() for each in model.inputs if each.view != CAMPAIGN]
+        self._columns = tuple(dict.fromkeys((each.view, each.name) for each in inputs))
+        self.requests = requests(services, (*self._columns, *others))
+        self._names = np.array([f"{view}.{name}" for view, name in self._columns], dtype=object)
+        self._by_view = {
+            view: [name for of, name in self._columns if of == view]
+            for view in dict.fromkeys(view for view, _ in self._columns)
+        }
+        position = {column: i for i, column in enumerate(self._columns)}
+        self._layouts = {name: _layout(model, position) for name, model in models.items()}
+        # Views come one after the other in `_by_view`, columns in the order of the models' inputs.
+        order = [position[view, name] for view, columns in self._by_view.items() for name in columns]
+        self._order = np.argsort(np.array(order, dtype=np.int64))
+
+    def campaigns(self, model: str) -> tuple[str, ...]:
+        """The campaign types that a model knows."""
+        return tuple(self._layouts[model].campaigns)
+
+    def know(self, rows: Mapping[str, ViewRows], at_us: int) -> Known:
+        """Judge what was read.
+
+        Args:
+            rows: N rows of every view of `requests`.
+            at_us: the time to judge ages by.
+        """
+        n = len(next(iter(rows.values())).status)
+        parts = [rows[view].matrix(columns) for view, columns in self._by_view.items()]
+        raw = np.concatenate(parts, axis=1)[:, self._order] if parts else np.empty((n, 0), dtype=np.float32)
+        return Known(raw, self._standings(rows, raw, at_us), rows)
+
+    def matrix(self, model: str, raw: Floats, campaign: str | None = None) -> Floats:
+        """A model's inputs, every null replaced by its default.
+
+        Args:
+            model: a model's name.
+            raw: `Known.raw`.
+            campaign: the request's campaign type, one of `campaigns(model)`.
+
+        Returns:
+            float32, shape (N, len(model.inputs)), finite.
+        """
+        layout = self._layouts[model]
+        values = raw[:, layout.source]
+        full = np.empty((len(raw), len(layout.at) + len(layout.campaigns)), dtype=np.float32)
+        full[:, layout.at] = np.where(np.isfinite(values), values, layout.defaults)
+        for kind, column in layout.campaigns.items():
+            full[:, column] = kind == campaign
+        return full
+
+    def _standings(self, rows: Mapping[str, ViewRows], raw: Floats, at_us: int) -> Sequence[Standing]:
+        statuses = np.stack([rows[request.view].status for request in self.requests])
+        events = np.stack([rows[request.view].event_us for request in self.requests])
+        missing = ~np.isfinite(raw)
+        troubled = (statuses != RowStatus.PRESENT).any(axis=0) | missing.any(axis=1)
+        oldest = np.where(events == 0, np.iinfo(np.int64).max, events).min(axis=0)
+        ages = np.maximum(at_us - oldest, 0) / 1e6
+        return [
+            self._explain(statuses[:, i], events[:, i], missing[i], ages[i], at_us)
+            if troubled[i]
+            else Standing("ok", round(float(ages[i]), 3), ())
+            for i in range(len(raw))
+        ]
+
+    def _explain(
+        self,
+        statuses: npt.NDArray[np.uint8],
+        events: npt.NDArray[np.int64],
+        missing: npt.NDArray[np.bool_],
+        age_s: float,
+        at_us: int,
+    ) -> Standing:
+        if np.isin(statuses, _GONE).all():
+            return Standing("cold", None, ("unknown customer: nothing is known of it",))
+        notes = [
+            _of_view(request, RowStatus(status), (at_us - event) / 1e6)
+            for request, status, event in zip(self.requests, statuses.tolist(), events.tolist(), strict=True)
+            if status != RowStatus.PRESENT
+        ]
+        if missing.any():
+            notes.append(f"imputed: {', '.join(self._names[missing])}")
+        age = round(float(age_s), 3) if events.any() else None
+        return Standing(_worst(statuses), age, tuple(notes))
+
+
+def requests(services: Mapping[str, Service], columns: Iterable[tuple[str, str]]) -> tuple[ViewRequest, ...]:
+    """What to ask the online store for, so that these columns, (view, name), can be read.
+
+    Raises:
+        BundleError: no service holds one of them.
+    """
+    views = {view.view: view for service in services.values() for view in service.views}
+    types = {
+        (view.view, column.name): column
+        for service in services.values()
+        for view in service.views
+        for column in view.columns
+    }
+    wanted: dict[str, list[Column]] = {}
+    for view, name in dict.fromkeys(columns):
+        if (view, name) not in types:
+            raise BundleError(
+                f"No feature service of the bundle holds {view}.{name}.", "Train and publish a bundle that names it."
+            )
+        wanted.setdefault(view, []).append(types[view, name])
+    return tuple(ViewRequest(view, tuple(found), views[view].ttl_s) for view, found in wanted.items())
+
+
+def _layout(model: Model, position: Mapping[tuple[str, str], int]) -> _Layout:
+    numeric = [(i, each) for i, each in enumerate(model.inputs) if each.view != CAMPAIGN]
+    return _Layout(
+        at=np.array([i for i, _ in numeric], dtype=np.int64),
+        source=np.array([position[each.view, each.name] for _, each in numeric], dtype=np.int64),
+        defaults=np.array([each.default for _, each in numeric], dtype=np.float32),
+        campaigns={each.name: i for i, each in enumerate(model.inputs) if each.view == CAMPAIGN},
+    )
+
+
+def _of_view(request: ViewRequest, status: RowStatus, age_s: float) -> str:
+    if status == RowStatus.STALE:
+        allowed = (request.ttl_s or 0) / _DAY_S
+        return f"{request.view} is stale: {age_s / _DAY_S:.1f} days old, {allowed:.1f} are allowed"
+    if status == RowStatus.CORRUPT:
+        return f"{request.view} is damaged and was not read"
+    return f"{request.view} has no row"
+
+
+def _worst(statuses: npt.NDArray[np.uint8]) -> Status:
+    """A damaged row weighs more than an old one, an old one more than a missing one."""
+    if (statuses == RowStatus.CORRUPT).any():
+        return "degraded"
+    if (statuses == RowStatus.STALE).any():
+        return "stale"
+    if (statuses != RowStatus.PRESENT).any():
+        return "degraded"
+    return "ok"

@@ -1,0 +1,125 @@
+"""What is wrong with a request: each refusal names the path, what is wrong with it, and the remedy."""
+
+import re
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+import msgspec
+from litestar.exceptions import HTTPException, ValidationException
+
+from serving.answers import MAX_ANSWER_ITEMS, MAX_BODY, MAX_CUSTOMERS, MAX_ITEMS, ErrorAnswer, Problem
+from serving.scoring import UnknownCampaignError
+
+T = TypeVar("T")
+
+BODY: Final = "$"
+"""The root of a JSON body."""
+
+_AT: Final = re.compile(r"(?P<message>.*?)(?: - at `(?P<path>\$.*)`)?", re.DOTALL)
+_SEE: Final = "See /docs."
+
+
+class Refusal(HTTPException):
+    """A request that gets no answer, and why.
+
+    Args:
+        status: the HTTP status.
+        path, message, remedy: see `answers.Problem`.
+    """
+
+    def __init__(self, status: HTTPStatus, path: str, message: str, remedy: str) -> None:
+        self.problem = Problem(path, message, remedy)
+        super().__init__(status_code=status.value, detail=message)
+
+
+def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """A request's body, typed; it is read once and never as an untyped tree, so its nesting costs nothing.
+
+    Raises:
+        Refusal: 400 where it is no JSON, 422 where it is not what the type says.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        match = _AT.fullmatch(str(error))
+        path = (match and match["path"]) or BODY
+        message = match["message"] if match else str(error)
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, path, f"{message}.", _fields(decoder.type)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        message = "The body is empty." if not body else f"The body is no JSON: {_plain(error)}."
+        raise Refusal(HTTPStatus.BAD_REQUEST, BODY, message, f"Send a JSON object in UTF-8. {_SEE}") from None
+
+
+def check_size(customers: int, items_each: int = 0) -> None:
+    """Refuse a batch that is too large.
+
+    Raises:
+        Refusal: 413, naming the limit.
+    """
+    if customers > MAX_CUSTOMERS:
+        raise Refusal(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "$.customer_ids",
+            f"{customers} customers are too many.",
+            f"Ask for at most {MAX_CUSTOMERS} in one call.",
+        )
+    if customers * min(items_each, MAX_ITEMS) > MAX_ANSWER_ITEMS:
+        raise Refusal(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "$.k",
+            f"{customers} customers with {items_each} items each are too many.",
+            f"Ask for at most {MAX_ANSWER_ITEMS} items in one call.",
+        )
+
+
+def unknown_campaign(error: UnknownCampaignError, path: str) -> Refusal:
+    """422 that names the campaign types there are."""
+    known = ", ".join(error.known)
+    remedy = f"Use one of {known}." if known else "This bundle's models take no campaign: leave it out."
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, path, str(error), remedy)
+
+
+def answer(error: Exception, path: str) -> tuple[int, ErrorAnswer]:
+    """The status and body for an exception.
+
+    Args:
+        error: what was raised.
+        path: the request's, for what is wrong with it as a whole.
+    """
+    if isinstance(error, Refusal):
+        return error.status_code, ErrorAnswer(error.problem)
+    status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR.value
+    if isinstance(error, ValidationException):
+        return status, ErrorAnswer(_of_litestar(error))
+    message, remedy = _GENERAL.get(status, (HTTPStatus(status).phrase, _SEE))
+    return status, ErrorAnswer(
+        Problem(BODY if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else path, message, remedy)
+    )
+
+
+def _of_litestar(error: ValidationException) -> Problem:
+    """What Litestar itself finds wrong: a body that is not there, or a parameter."""
+    extra: Any = error.extra
+    first = extra[0] if isinstance(extra, list) and extra else {}
+    key = first.get("key", "")
+    if key in ("", "data"):
+        return Problem(BODY, "The body is empty.", f"Send a JSON object in UTF-8. {_SEE}")
+    return Problem(key, f"{first.get('message', error.detail)}.", _SEE)
+
+
+_GENERAL: Final[dict[int, tuple[str, str]]] = {
+    404: ("There is nothing at this path.", _SEE),
+    405: ("This path does not take this method.", _SEE),
+    413: (f"The body is larger than {MAX_BODY} bytes.", f"Ask for at most {MAX_CUSTOMERS} customers in one call."),
+    500: ("The answer failed.", "Try again; the server's log says what happened."),
+}
+
+
+def _fields(kind: Any) -> str:
+    names = [field.name for field in msgspec.structs.fields(kind)]
+    return f"Fields: {', '.join(names)}. {_SEE}"
+
+
+def _plain(error: Exception) -> str:
+    text = str(error)
+    return "it is nested too deeply" if isinstance(error, RecursionError) else text[:1].lower() + text[1:]

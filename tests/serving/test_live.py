@@ -1,0 +1,150 @@
+"""The change of bundles: a good one takes over between two requests, a bad one never serves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from motherlode import bundle
+from motherlode.errors import BundleError
+from serving.answers import Campaign, ScoreRequest
+from serving.live import Live
+from serving.reading import connect
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Company
+
+ASKED = ScoreRequest((1, 2, "abc"), Campaign("Type A"))
+
+
+@asynccontextmanager
+async def live(company: "Company") -> AsyncIterator[Live]:
+    client = connect(company.settings)
+    try:
+        yield Live(company.settings, client)
+    finally:
+        await client.aclose()
+
+
+def test_another_current_bundle_takes_over(company: "Company") -> None:
+    async def run() -> None:
+        async with live(company) as served:
+            before = served.engine
+            await served.refresh()
+            assert served.engine is before, "nothing changed"
+            company.publish("v2")
+            await served.refresh()
+            assert (await served.engine.score(ASKED)).bundle == "v2"
+            assert (await before.score(ASKED)).bundle == "v1", "who holds the old engine ends with it"
+            bundle.flip(company.settings.models, "v1")
+            await served.refresh()
+            assert served.engine.version == "v1"
+
+    asyncio.run(run())
+
+
+NAN = np.full(16, np.nan, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"response__answer": NAN}, "response answers differ"),
+        ({"response__answer": np.full(16, 0.5, np.float32)}, "response answers differ"),
+        ({"segments__answer": np.full(16, 7)}, "which are no segments"),
+        ({"user_tower__answer": np.zeros((16, 3), np.float32)}, "user_tower answers with shape"),
+        ({"inactive_28d__features": np.empty((0, 2), np.float32)}, "no sample answers"),
+        ({"inactive_28d__features": np.full((16, 2), np.nan, np.float32)}, "NaN"),
+    ],
+)
+def test_a_bundle_that_does_not_answer_as_trained_is_refused_once_and_the_old_one_serves(
+    company: "Company", changes: dict[str, Any], problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        async with live(company) as served:
+            company.publish("bad", **changes)
+            await served.refresh()
+            await served.refresh()
+            assert served.engine.version == "v1"
+            assert served.refused is not None
+            assert problem in served.refused
+            company.publish("v3")
+            await served.refresh()
+            assert served.engine.version == "v3"
+            assert served.refused is None
+
+    asyncio.run(run())
+    assert [each.levelname for each in caplog.records if "is refused" in each.message] == ["ERROR"]
+
+
+@pytest.mark.parametrize("name", ["response.onnx", "items.npy", "answers.npz", "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
+def test_a_damaged_bundle_is_refused(company: "Company", name: str, damage: str) -> None:
+    async def run() -> None:
+        async with live(company) as served:
+            file = company.publish("v2") / name
+            content = file.read_bytes()
+            if damage == "flip":
+                file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+            elif damage == "truncate":
+                file.write_bytes(content[: len(content) // 2])
+            else:
+                file.unlink()
+            await served.refresh()
+            assert served.engine.version == "v1"
+            assert served.refused
+
+    asyncio.run(run())
+
+
+def test_a_pointer_that_is_gone_leaves_the_bundle_serving(company: "Company") -> None:
+    async def run() -> None:
+        async with live(company) as served:
+            (company.settings.models / bundle.CURRENT).unlink()
+            await served.refresh()
+            assert (await served.engine.score(ASKED)).bundle == "v1"
+
+    asyncio.run(run())
+
+
+def test_twenty_changes_under_load_fail_no_request_and_mix_no_bundles(company: "Company") -> None:
+    """The two bundles have other probabilities, so an answer of both would show."""
+    company.publish("v2", shift=0.1)
+    right: dict[str, Any] = {}
+    seen: list[str] = []
+
+    async def ask(served: Live, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            answer = await served.engine.score(ASKED)
+            scores = [(each.status, dict(each.scores)) for each in answer.results]
+            assert scores == right[answer.bundle]
+            seen.append(answer.bundle)
+
+    async def run() -> None:
+        async with live(company) as served:
+            for version in ("v2", "v1"):
+                bundle.flip(company.settings.models, version)
+                await served.refresh()
+                results = (await served.engine.score(ASKED)).results
+                right[version] = [(each.status, dict(each.scores)) for each in results]
+            assert right["v1"] != right["v2"]
+            stop = asyncio.Event()
+            askers = [asyncio.create_task(ask(served, stop)) for _ in range(4)]
+            for i in range(20):
+                bundle.flip(company.settings.models, "v1" if i % 2 else "v2")
+                await served.refresh()
+            stop.set()
+            await asyncio.gather(*askers)
+
+    asyncio.run(run())
+    assert set(seen) == {"v1", "v2"}
+
+
+def test_without_a_bundle_nothing_starts(company: "Company") -> None:
+    (company.settings.models / bundle.CURRENT).unlink()
+    client = connect(company.settings)
+    with pytest.raises(BundleError, match="No bundle is published"):
+        Live(company.settings, client)

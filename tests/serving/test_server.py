@@ -1,0 +1,211 @@
+"""The server under a real Ray Serve: it answers, it stops within ten seconds, and it starts again after a kill."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from motherlode.errors import BundleError, PortInUseError, SettingsError
+from motherlode.settings import Settings
+from serving import server
+from serving.processes import Record, free_port, record_path, require_free_port
+from serving.server import Order
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Company
+
+CODE = """
+import sys, msgspec
+from pathlib import Path
+from serving import server
+from serving.server import Order
+settings = msgspec.json.decode(sys.argv[1], type=Order).to_settings()
+server.run(settings, lambda: print("ready", flush=True), sys.argv[2])
+"""
+
+
+def start(settings: Settings, profile: str) -> subprocess.Popen[str]:
+    order = json.dumps({"settings": dict(Order.of(settings, Path("/t")).settings), "temp": "/t", "local": True})
+    # A session of its own, so that the whole group can be sent what Ctrl-C sends.
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, order, profile], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_ready(process: subprocess.Popen[str]) -> None:
+    out: IO[str] | None = process.stdout
+    assert out is not None
+    assert out.readline() == "ready\n"
+
+
+def ask(port: int, path: str, body: Any) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST", path, json.dumps(body))
+    response = connection.getresponse()
+    assert response.status == 200
+    return json.loads(response.read())
+
+
+def session_of(settings: Settings) -> int:
+    return int(json.loads(record_path(settings).read_bytes())["session"])
+
+
+def members(session: int) -> list[str]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.name())
+        except (OSError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def listeners(session: int) -> set[str]:
+    """The addresses that a session's processes listen on."""
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session:
+                found |= {
+                    each.laddr.ip for each in process.net_connections(kind="inet") if each.status == psutil.CONN_LISTEN
+                }
+        except (OSError, psutil.Error):
+            continue
+    return found
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Whatever the test finds, nothing stays behind."""
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(15)
+        if process.stdout:
+            process.stdout.close()
+
+
+@pytest.fixture
+def served(company: "Company") -> Settings:
+    return replace(company.settings, port=free_port())
+
+
+def test_it_answers_and_ctrl_c_leaves_no_process_and_no_port(served: Settings) -> None:
+    process = start(served, server.FAST)
+    with ended(process):
+        wait_ready(process)
+        session = session_of(served)
+        score = ask(served.port, "/v1/score", {"customer_ids": [1, "nobody"], "campaign": {"type": "Type A"}})
+        assert (score["bundle"], score["device"]) == ("v1", "cpu")
+        assert [each["status"] for each in score["results"]] == ["ok", "cold"]
+        items = ask(served.port, "/v1/recommend", {"customer_ids": [1], "k": 5})
+        assert items["results"][0]["source"] == "personal"
+        assert "haproxy" in members(session)
+        assert listeners(session) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+        with pytest.raises(PortInUseError, match="haproxy"):
+            server.require_free_port(served)
+
+        stop, statuses = threading.Event(), []
+
+        def load() -> None:
+            while not stop.is_set():
+                try:
+                    statuses.append(len(ask(served.port, "/v1/score", {"customer_ids": [1]})["results"]))
+                except ConnectionRefusedError:
+                    return
+
+        loading = threading.Thread(target=load)
+        loading.start()
+        time.sleep(0.3)
+        began = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(12) == 0
+        assert time.monotonic() - began < 10
+        stop.set()
+        loading.join()
+        assert set(statuses) == {1}, "every request that got through was answered"
+        assert members(session) == []
+        assert not record_path(served).exists()
+        require_free_port(served.host, served.port)
+        assert (served.logs / "serve.log").exists()
+
+
+def test_it_starts_again_after_sigkill(served: Settings) -> None:
+    """The first dies without a word, with all of Ray but HAProxy and the replica; the second ends what is left."""
+    first = start(served, server.FAST)
+    with ended(first):
+        wait_ready(first)
+        left = session_of(served)
+        first.kill()
+        os.kill(left, signal.SIGKILL)
+        first.wait()
+    second = start(served, server.SAFE)
+    with ended(second):
+        wait_ready(second)
+        assert members(left) == []
+        assert ask(served.port, "/v1/score", {"customer_ids": [1]})["results"][0]["status"] == "ok"
+        assert "haproxy" not in members(session_of(served))
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(12) == 0
+
+
+def test_a_busy_port_is_an_error_before_ray_is_started(served: Settings) -> None:
+    code = f"import socket, time; s = socket.create_server(('127.0.0.1', {served.port})); print(); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-uc", code], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    try:
+        with pytest.raises(PortInUseError, match=f"process {holder.pid}"):
+            server.run(served, lambda: None)
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_bundle_that_does_not_verify_is_an_error_before_ray_is_started(company: "Company", served: Settings) -> None:
+    (company.publish("bad") / "response.onnx").unlink()
+    with pytest.raises(BundleError, match=r"lacks response\.onnx"):
+        server.run(served, lambda: None)
+
+
+def test_an_unknown_profile_is_refused(served: Settings) -> None:
+    with pytest.raises(SettingsError, match="'quick'"):
+        server.run(served, lambda: None, "quick")
+
+
+def test_an_order_carries_every_setting(served: Settings) -> None:
+    full = replace(served, pseudonym_key="0123456789abcdef", device="cpu", households=200)
+    assert Order.of(full, Path("/t")).to_settings() == full
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::", "http://[::1]:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("box", "http://box:8000"),
+    ],
+)
+def test_the_address_is_one_that_a_person_can_open(host: str, address: str, tmp_path: Path) -> None:
+    assert server.address(Settings(home=tmp_path, host=host)) == address
+
+
+def test_a_record_names_this_process(tmp_path: Path) -> None:
+    assert Record.of(os.getpid(), tmp_path).supervisor == os.getpid()
