@@ -6,6 +6,7 @@ one round trip for any number of views and entities.
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -122,9 +123,11 @@ class _Requests:
     def _learn(self, fingerprints: Sequence[int], found: Sequence[bytes | None]) -> None:
         for fingerprint, data in zip(fingerprints, found, strict=True):
             if data is not None:
-                schema = Schema.from_json(data)
-                if schema.fingerprint == fingerprint:
-                    self._schemas[fingerprint] = schema
+                # A schema that is damaged stays unknown: its rows read as CORRUPT, and no others.
+                with suppress(msgspec.DecodeError):
+                    schema = Schema.from_json(data)
+                    if schema.fingerprint == fingerprint:
+                        self._schemas[fingerprint] = schema
 
     def _decode(self, values: Sequence[bytes | None], n: int, at_us: int) -> dict[str, ViewRows]:
         return {

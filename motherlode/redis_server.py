@@ -156,6 +156,7 @@ class _Lease:
         with self._client() as client:
             while True:
                 try:
+                    client.ping()  # INFO answers while the data is being loaded, PING does not
                     info: Any = client.info("server")
                     return int(info["process_id"])
                 except redis.BusyLoadingError:

@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from motherlode import bundle, names
+from motherlode import __version__, bundle, names
 from motherlode.bundle import ItemTable, Manifest, Popular, Quality, Segment, Service, Tower
 from motherlode.compute import Compute
+from motherlode.compute import libraries as compute_libraries
 from motherlode.runtime import verify
 from motherlode.settings import Settings
 from training.result import Fitted
-
-_LIBRARIES = (
-    "numpy",
-    "onnx",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "polars",
-    "scikit-learn",
-    "torch",
-    "xgboost",
-    "cuml-cu12",
-)
 
 
 @dataclass(frozen=True)
@@ -147,14 +135,9 @@ def git_revision() -> str:
 
 
 def libraries() -> Mapping[str, str]:
-    """The versions of the libraries that make a model what it is; those that are installed."""
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    """The versions of Motherlode and of the libraries that make a model what it is; those that are installed."""
+    found = compute_libraries.versions()
+    return {"motherlode": __version__, **{name: version for name, version in found.items() if version is not None}}
 
 
 def _answers(scorers: Sequence[Fitted], recommender: Recommender) -> dict[str, npt.NDArray[Any]]:

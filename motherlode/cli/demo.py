@@ -13,7 +13,7 @@ from motherlode.cli.stages import Stages
 from motherlode.compute import choose
 from motherlode.redis_server import running
 from motherlode.settings import Settings
-from serving import app
+from serving import server
 from training.publish import publish
 
 
@@ -29,7 +29,7 @@ def demo(serve: bool, port: int | None, home: Path | None, device: str | None) -
     """
     settings = Settings.from_env(home=home, device=device, port=port)
     if serve:
-        app.require_free_port(settings)  # before minutes of work, not after
+        server.require_free_port(settings)  # before minutes of work, not after
     console = Console()
     compute = choose(settings.device)
     console.print(f"Device: {compute.kind} ({compute.reason}). State: {settings.home}", soft_wrap=True, highlight=False)
@@ -39,7 +39,7 @@ def demo(serve: bool, port: int | None, home: Path | None, device: str | None) -
         evaluate.show(console, manifest)
         _next_steps(console, bound, folder)
         if serve:
-            app.run(bound, on_ready=lambda: console.print(f"Serving on {app.address(bound)} until Ctrl-C."))
+            server.run(bound, on_ready=lambda: console.print(f"Serving on {server.address(bound)} until Ctrl-C."))
 
 
 def run(settings: Settings, console: Console) -> Path:
@@ -60,7 +60,7 @@ def run(settings: Settings, console: Console) -> Path:
 
 def _next_steps(console: Console, settings: Settings, folder: Path) -> None:
     example = tables.outside_ids(settings)[names.OUTSIDE_ID][0]
-    url = app.address(settings)
+    url = server.address(settings)
     console.print("\nTry:", highlight=False)
     for path, body in (
         ("/v1/score", f'{{"customer_ids": [{example}], "campaign": {{"type": "Type A"}}}}'),

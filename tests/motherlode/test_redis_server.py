@@ -33,6 +33,16 @@ def test_the_last_user_stops_it_and_the_data_stays(tmp_path: Path) -> None:
         assert connect(again).get("a") == b"1"
 
 
+def test_a_server_is_used_only_once_its_data_is_loaded(tmp_path: Path) -> None:
+    """An append-only file of this size takes longer to load than a first command takes to arrive."""
+    settings = Settings(home=tmp_path)
+    with running(settings) as bound, connect(bound) as client:
+        for start in range(0, 60_000, 10_000):
+            client.mset({f"key {i}": bytes(500) for i in range(start, start + 10_000)})
+    with running(settings) as bound, connect(bound) as client:
+        assert client.dbsize() == 60_000
+
+
 def test_a_server_that_outlived_its_killed_starter_is_used_and_then_stopped(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from motherlode.redis_server import ensure;"

@@ -10,7 +10,7 @@ import pytest
 from motherlode.compute import Compute, choose, device, driver, libraries, room
 from motherlode.errors import DeviceError
 
-GPU = driver.Gpu("NVIDIA Test", 80 * 2**30, (9, 0), (12, 8))
+GPU = driver.Gpu("NVIDIA Test", 80 * 2**30, (9, 0), (13, 0))
 HEAVY = (
     "sklearn",
     "torch",
@@ -66,7 +66,7 @@ def test_gpu_where_there_is_none_fails_naming_what_is_missing_and_the_remedy(no_
 def test_a_gpu_is_taken_and_named(gpu: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(device, "_LACKING", {"training": lambda: None})
     caplog.set_level(logging.INFO)
-    assert choose("auto") == choose("gpu") == Compute("gpu", "NVIDIA Test, 80 GiB, driver for CUDA 12.8.")
+    assert choose("auto") == choose("gpu") == Compute("gpu", "NVIDIA Test, 80 GiB, driver for CUDA 13.0.")
     assert [record.levelno for record in caplog.records] == [logging.INFO]
 
 

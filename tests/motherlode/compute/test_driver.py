@@ -14,7 +14,7 @@ class Driver:
     """`libcuda`, as far as it is asked."""
 
     def __init__(
-        self, *, init: int = 0, gpus: int = 1, cuda: int = 12080, capability: tuple[int, int] = (9, 0)
+        self, *, init: int = 0, gpus: int = 1, cuda: int = 13010, capability: tuple[int, int] = (9, 0)
     ) -> None:
         self.init, self.gpus, self.cuda, self.capability = init, gpus, cuda, capability
 
@@ -56,8 +56,8 @@ def loading(driver: Driver) -> Callable[[str], Driver]:
 
 def test_a_gpu_is_described() -> None:
     gpu = first_gpu(loading(Driver()))
-    assert gpu == Gpu("NVIDIA Test", 2**36, (9, 0), (12, 8))
-    assert str(gpu) == "NVIDIA Test, 64 GiB, driver for CUDA 12.8"
+    assert gpu == Gpu("NVIDIA Test", 2**36, (9, 0), (13, 1))
+    assert str(gpu) == "NVIDIA Test, 64 GiB, driver for CUDA 13.1"
 
 
 def test_a_library_that_is_not_there_is_no_driver() -> None:
@@ -70,8 +70,8 @@ def test_a_library_that_is_not_there_is_no_driver() -> None:
     [
         (Driver(init=100), "cuInit says 100, no CUDA-capable device is detected"),
         (Driver(gpus=0), "shows no GPU"),
-        (Driver(cuda=11080), "supports CUDA 11.8, RAPIDS needs 12.2"),
-        (Driver(capability=(6, 1)), "NVIDIA Test has compute capability 6.1, RAPIDS needs 7.0"),
+        (Driver(cuda=12080), "supports CUDA 12.8, 13.0 is needed"),
+        (Driver(capability=(7, 0)), "NVIDIA Test has compute capability 7.0, 7.5 is needed"),
     ],
 )
 def test_a_gpu_that_cannot_be_used_says_why(driver: Driver, problem: str) -> None:

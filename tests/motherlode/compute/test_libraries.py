@@ -29,16 +29,16 @@ def test_versions_are_those_installed_and_none_for_the_others() -> None:
 
 
 def test_training_lacks_nothing_where_all_of_it_is_built_for_a_gpu(site: Path) -> None:
-    install(site, "cudf-polars-cu12", "26.6.0", "cudf_polars")
-    install(site, "cuml-cu12", "26.6.0", "cuml")
+    install(site, "cudf-polars-cu13", "26.6.0", "cudf_polars")
+    install(site, "cuml-cu13", "26.6.0", "cuml")
     install(site, "torch", "2.13.0")
     assert installed("xgboost")
     assert lacking_for_training() is None
 
 
 def test_a_torch_for_the_cpu_is_named(site: Path) -> None:
-    install(site, "cudf-polars-cu12", "26.6.0", "cudf_polars")
-    install(site, "cuml-cu12", "26.6.0", "cuml")
+    install(site, "cudf-polars-cu13", "26.6.0", "cudf_polars")
+    install(site, "cuml-cu13", "26.6.0", "cuml")
     install(site, "torch", "2.13.0+cpu")
     assert lacking_for_training() == "PyTorch 2.13.0+cpu is built for the CPU."
 

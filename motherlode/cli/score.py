@@ -1,0 +1,38 @@
+"""`motherlode score`: every customer's scores into a Parquet file."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from motherlode import bundle
+from motherlode.cli import options
+from motherlode.errors import SettingsError
+from motherlode.settings import Settings
+from training.batch import score_all
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The Parquet file to write."
+)
+@click.option("--campaign", help="The campaign type that the response score is for; without it that score is null.")
+@options.home
+def score(out: Path, campaign: str | None, home: Path | None) -> None:
+    """Score every customer with the current bundle, from the newest feature snapshots."""
+    settings = Settings.from_env(home=home)
+    if not out.absolute().parent.is_dir():
+        raise SettingsError(f"The folder of {out} does not exist.", "Make it first.")
+    serving = bundle.load(bundle.current(settings.models))
+    try:
+        scores = score_all(settings, serving, campaign)
+    except ValueError as error:
+        raise SettingsError(str(error), "Give one of them by --campaign, or none.") from None
+    scratch = out.with_name(f".{out.name}.writing")
+    scores.write_parquet(scratch)
+    scratch.replace(out)
+    known = scores["segment_id"].count()
+    Console().print(
+        f"{scores.height:,} customers in {out}, {known:,} with a fresh snapshot, by bundle {serving.manifest.version}.",
+        soft_wrap=True,
+    )

@@ -1,0 +1,75 @@
+"""`motherlode status`: what lies where, and how fresh it is."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import redis
+from rich.console import Console
+from rich.table import Table
+
+from feature_repo.features import snapshots
+from feature_repo.features.catalogue import VIEWS, View
+from motherlode import bundle, online, packed, redis_server
+from motherlode.cli import options
+from motherlode.errors import BundleError
+from motherlode.settings import Settings
+
+_SAMPLE = 10_000
+"""Keys looked at a view, so that a large store is not walked whole."""
+
+
+@click.command()
+@options.home
+def status(home: Path | None) -> None:
+    """Show every view's snapshots and online rows with their ages, and the bundle that serves."""
+    console = Console()
+    with redis_server.running(Settings.from_env(home=home)) as settings:
+        table = Table(title=f"State in {settings.home}")
+        for heading in ("view", "snapshots", "rows", "built", "online rows", "newest event", "fresh"):
+            table.add_column(heading, justify="right" if heading in ("snapshots", "rows", "online rows") else "left")
+        lineage = snapshots.read(settings)
+        with redis_server.connect(settings) as client:
+            for view in VIEWS:
+                entry = lineage.get(view.name)
+                built = (
+                    ("–", "–", "–")
+                    if entry is None
+                    else (f"{entry.snapshots:,}", f"{entry.rows:,}", entry.created_at[:16])
+                )
+                table.add_row(view.name, *built, *_online(client, settings, view))
+        console.print(table)
+    console.print(_bundle(settings), soft_wrap=True, highlight=False)
+
+
+def _online(client: redis.Redis, settings: Settings, view: View) -> tuple[str, str, str]:
+    """Online rows, the newest one's event time, and whether it is within its time to live."""
+    prefix = online.row_key(settings.project, view.name, "")[:-1]
+    keys: list[bytes] = []
+    for key in client.scan_iter(match=f"{prefix}*", count=1000):
+        keys.append(key)
+        if len(keys) == _SAMPLE:
+            break
+    if not keys:
+        return "0", "–", "–"
+    heads: list[Any] = [client.getrange(key, 0, packed.HEADER_SIZE - 1) for key in keys[:: max(1, len(keys) // 100)]]
+    newest = max(int.from_bytes(head[16:24], "little", signed=True) for head in heads) / 1e6
+    age = time.time() - newest
+    fresh = (
+        "yes" if age <= view.ttl.total_seconds() else f"stale by {(age - view.ttl.total_seconds()) / 86400:.0f} days"
+    )
+    count = f"{len(keys):,}" if len(keys) < _SAMPLE else f"{_SAMPLE:,} or more"
+    return count, datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%d"), fresh
+
+
+def _bundle(settings: Settings) -> str:
+    try:
+        manifest = bundle.read_manifest(bundle.current(settings.models))
+    except BundleError as error:
+        return f"Bundle: none. {error.remedy}"
+    others = len(bundle.versions(settings.models)) - 1
+    return (
+        f"Bundle {manifest.version}, trained on the {manifest.device} ({manifest.device_reason}); {others} others kept."
+    )

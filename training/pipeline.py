@@ -1,0 +1,227 @@
+"""Training as one job: labels and frames, every model, the report, a verified bundle."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from feature_repo import store, warehouse
+from feature_repo.features import snapshots
+from motherlode import __version__, bundle, names
+from motherlode.bundle import Manifest
+from motherlode.compute import Compute
+from motherlode.errors import BundleError, DataError
+from motherlode.settings import Settings
+from training import churn, labels, publish, response, segments
+from training.evaluate import Evidence
+from training.popular import SEGMENT, popular
+from training.publish import Recommender
+from training.report import Distribution, Plane, Profile, ReportData, distribution, render
+from training.segments import Segmentation
+from training.two_tower import fit as two_tower
+from training.two_tower.train import Options
+
+SEED: Final = 0
+STEPS: Final = 6 + Options().epochs + 2
+"""How often `train` calls `on_step`: frames, three scorers, the recommender's passes, the report, the bundle."""
+
+_TOWER_VIEWS: Final = (names.RFM, names.AFFINITY)
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """What the models learn from.
+
+    Attributes:
+        tables: the integrated tables, by name.
+        latest: the customers' features at the last snapshot.
+        response, inactive: labels with the features at their time.
+        tower: the weekly snapshots of the recommender's features.
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    latest: pl.DataFrame
+    response: pl.DataFrame
+    inactive: pl.DataFrame
+    tower: pl.DataFrame
+
+
+def train(
+    settings: Settings, compute: Compute, *, on_step: Callable[[str], None] | None = None, again: bool = False
+) -> Path:
+    """Train every model and write a verified bundle; it is not current before it is published.
+
+    Args:
+        settings: whose warehouse, mart and registry, and where the bundles lie.
+        compute: the device, and why.
+        on_step: told what was just finished, at most `STEPS` times.
+        again: train even where the current bundle was made from this very data, code and device.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        DataError, StoreError: a stage before was not run, or its data hold too little.
+        BundleError: the bundle does not answer as its training did; nothing is left behind.
+    """
+    advance = on_step or (lambda _: None)
+    fingerprint = data_fingerprint(settings)
+    if not again and (valid := _still_valid(settings, compute, fingerprint)) is not None:
+        return valid
+    frames = _frames(settings)
+    advance("frames")
+    segmentation = segments.fit(frames.latest, compute)
+    advance(names.SEGMENTS)
+    responding, response_evidence = response.fit(
+        frames.response, labels.known_until(frames.tables[names.TRANSACTIONS]), compute
+    )
+    advance(names.RESPONSE)
+    inactive, inactive_evidence = churn.fit(frames.inactive, compute)
+    advance(names.INACTIVE_28D)
+    recommender, tower_quality = _recommender(frames, segmentation, compute, advance)
+    scorers = (segmentation.fitted, responding, inactive)
+    quality = (*(row for scorer in scorers for row in scorer.quality), *tower_quality)
+    evidence = {names.RESPONSE: response_evidence, names.INACTIVE_28D: inactive_evidence}
+    folder = publish.write(
+        settings,
+        compute,
+        datetime.now(UTC),
+        fingerprint,
+        (store.resolve(settings, names.SCORING), store.resolve(settings, names.RECOMMENDATION)),
+        scorers,
+        segmentation.segments,
+        recommender,
+        quality,
+        lambda manifest: render(_report(manifest, frames, segmentation, evidence)),
+    )
+    advance("bundle")
+    return folder
+
+
+def data_fingerprint(settings: Settings) -> str:
+    """SHA-256 over the integrated tables and the feature snapshots.
+
+    Raises:
+        DataError: nothing was built.
+    """
+    views = snapshots.read(settings)
+    if not views:
+        raise DataError(f"There are no feature snapshots in {settings.mart}.", "Run `motherlode features`.")
+    parts = {f"mart/{name}": lineage.sha256 for name, lineage in views.items()}
+    return warehouse.combine({"integrated": warehouse.fingerprint(settings), **parts})
+
+
+def _still_valid(settings: Settings, compute: Compute, fingerprint: str) -> Path | None:
+    """The newest bundle, where this data, these libraries and this device made it and it is whole."""
+    for version in reversed(bundle.versions(settings.models)):
+        folder = settings.models / version
+        try:
+            manifest = bundle.load(folder).manifest
+        except BundleError:
+            continue
+        same = (manifest.data_fingerprint, manifest.device, dict(manifest.libraries)) == (
+            fingerprint,
+            compute.kind,
+            dict(publish.libraries()),
+        )
+        return folder if same else None
+    return None
+
+
+def _frames(settings: Settings) -> _Frames:
+    tables = {name: table.collect() for name, table in warehouse.scan_all(settings).items()}
+    times = snapshots.snapshot_times({name: table.lazy() for name, table in tables.items()})
+    customers = pl.scan_parquet(snapshots.path_of(settings, names.RFM)).filter(
+        pl.col(names.EVENT_TIMESTAMP) == times[names.EVENT_TIMESTAMP].max()
+    )
+    responded = labels.response_labels(tables[names.CONTACTS], tables[names.CAMPAIGNS], tables[names.RESPONSES])
+    stayed = labels.inactivity_labels(tables[names.TRANSACTIONS], times)
+    latest = customers.select(names.CUSTOMER_ID, names.EVENT_TIMESTAMP).sort(names.CUSTOMER_ID).collect()
+    return _Frames(
+        tables=tables,
+        latest=store.training_frame(settings, latest, names.SCORING),
+        response=store.training_frame(settings, responded, names.SCORING),
+        inactive=store.training_frame(settings, stayed, names.SCORING),
+        tower=_weekly(settings),
+    )
+
+
+def _weekly(settings: Settings) -> pl.DataFrame:
+    """Every weekly snapshot of the recommender's features, side by side as `view__feature`."""
+    keys = [names.CUSTOMER_ID, names.EVENT_TIMESTAMP]
+    first, *others = (
+        pl.scan_parquet(snapshots.path_of(settings, view))
+        .drop(names.CREATED_TIMESTAMP)
+        .rename(lambda column, view=view: column if column in keys else f"{view}__{column}")
+        for view in _TOWER_VIEWS
+    )
+    for other in others:
+        first = first.join(other, on=keys, how="left")
+    return first.sort(keys).collect()
+
+
+def _recommender(
+    frames: _Frames, segmentation: Segmentation, compute: Compute, advance: Callable[[str], None]
+) -> tuple[Recommender, tuple[bundle.Quality, ...]]:
+    transactions, items = frames.tables[names.TRANSACTIONS], frames.tables[names.ITEMS]
+    fitted = two_tower.fit(
+        transactions,
+        items,
+        frames.tower,
+        compute,
+        SEED,
+        lambda done, passes: advance(f"two-tower, pass {done} of {passes}"),
+    )
+    members = frames.latest.select(names.CUSTOMER_ID).with_columns(pl.Series(SEGMENT, segmentation.labels))
+    recommender = Recommender(
+        tower=fitted.tower,
+        onnx=fitted.onnx,
+        items=fitted.item_table,
+        vectors=fitted.vectors,
+        popular=popular(transactions, fitted.item_table.keys, members),
+        history=fitted.history,
+        features=fitted.features,
+        answer=fitted.answer,
+    )
+    return recommender, fitted.quality
+
+
+def _report(
+    manifest: Manifest, frames: _Frames, segmentation: Segmentation, evidence: Mapping[str, Evidence]
+) -> ReportData:
+    times = frames.tables[names.TRANSACTIONS][names.EVENT_TIMESTAMP]
+    return ReportData(
+        title="Motherlode: what was trained, and how good it is",
+        provenance={
+            "bundle": manifest.version,
+            "data": f"{times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}",
+            "device": f"{manifest.device}: {manifest.device_reason}",
+            "trained at": manifest.created_at,
+            "customers": f"{frames.latest.height:,}",
+            "purchase lines": f"{len(times):,}",
+            "data fingerprint": manifest.data_fingerprint,
+            "code": manifest.git_revision or f"Motherlode {__version__}",
+        },
+        libraries=manifest.libraries,
+        quality=manifest.quality,
+        segments=manifest.segments,
+        plane=Plane(segmentation.plane, segmentation.labels, segmentation.explained),
+        profile=Profile(segmentation.profile_features, segmentation.profile),
+        evidence=evidence,
+        distributions=_distributions(frames.latest),
+    )
+
+
+def _distributions(latest: pl.DataFrame) -> tuple[Distribution, ...]:
+    """Histograms of every numeric feature at the last snapshot."""
+    found = []
+    for column in latest.columns:
+        view, split, feature = column.partition("__")
+        if split and latest.schema[column].is_numeric():
+            values = latest[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
+            found.append(distribution(view, feature, values))
+    return tuple(found)
