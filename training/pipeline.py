@@ -11,6 +11,7 @@ import polars as pl
 
 from feature_repo import store, warehouse
 from feature_repo.features import snapshots
+from feature_repo.warehouse import lineage
 from motherlode import __version__, bundle, names
 from motherlode.bundle import Manifest
 from motherlode.compute import Compute
@@ -30,6 +31,7 @@ STEPS: Final = 6 + Options().epochs + 2
 """How often `train` calls `on_step`: frames, three scorers, the recommender's passes, the report, the bundle."""
 
 _TOWER_VIEWS: Final = (names.RFM, names.AFFINITY)
+_KEYS: Final = [names.CUSTOMER_ID, names.EVENT_TIMESTAMP]
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ def data_fingerprint(settings: Settings) -> str:
     views = snapshots.read(settings)
     if not views:
         raise DataError(f"There are no feature snapshots in {settings.mart}.", "Run `motherlode features`.")
-    parts = {f"mart/{name}": lineage.sha256 for name, lineage in views.items()}
-    return warehouse.combine({"integrated": warehouse.fingerprint(settings), **parts})
+    parts = {f"mart/{name}": view.sha256 for name, view in views.items()}
+    return lineage.combine({"integrated": warehouse.fingerprint(settings), **parts})
 
 
 def _still_valid(settings: Settings, compute: Compute, fingerprint: str) -> Path | None:
@@ -139,7 +141,7 @@ def _frames(settings: Settings) -> _Frames:
         pl.col(names.EVENT_TIMESTAMP) == times[names.EVENT_TIMESTAMP].max()
     )
     responded = labels.response_labels(tables[names.CONTACTS], tables[names.CAMPAIGNS], tables[names.RESPONSES])
-    stayed = labels.inactivity_labels(tables[names.TRANSACTIONS], times)
+    stayed = labels.inactivity_labels(tables[names.TRANSACTIONS], times[names.EVENT_TIMESTAMP].to_list())
     latest = customers.select(names.CUSTOMER_ID, names.EVENT_TIMESTAMP).sort(names.CUSTOMER_ID).collect()
     return _Frames(
         tables=tables,
@@ -152,16 +154,16 @@ def _frames(settings: Settings) -> _Frames:
 
 def _weekly(settings: Settings) -> pl.DataFrame:
     """Every weekly snapshot of the recommender's features, side by side as `view__feature`."""
-    keys = [names.CUSTOMER_ID, names.EVENT_TIMESTAMP]
-    first, *others = (
-        pl.scan_parquet(snapshots.path_of(settings, view))
-        .drop(names.CREATED_TIMESTAMP)
-        .rename(lambda column, view=view: column if column in keys else f"{view}__{column}")
-        for view in _TOWER_VIEWS
-    )
+    first, *others = (_prefixed(settings, view) for view in _TOWER_VIEWS)
     for other in others:
-        first = first.join(other, on=keys, how="left")
-    return first.sort(keys).collect()
+        first = first.join(other, on=_KEYS, how="left")
+    return first.sort(_KEYS).collect()
+
+
+def _prefixed(settings: Settings, view: str) -> pl.LazyFrame:
+    snapshot = pl.scan_parquet(snapshots.path_of(settings, view)).drop(names.CREATED_TIMESTAMP)
+    features = [column for column in snapshot.collect_schema() if column not in _KEYS]
+    return snapshot.rename({column: f"{view}__{column}" for column in features})
 
 
 def _recommender(
@@ -198,7 +200,7 @@ def _report(
         title="Motherlode: what was trained, and how good it is",
         provenance={
             "bundle": manifest.version,
-            "data": f"{times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}",
+            "data": f"{times.dt.date().min()} to {times.dt.date().max()}",
             "device": f"{manifest.device}: {manifest.device_reason}",
             "trained at": manifest.created_at,
             "customers": f"{frames.latest.height:,}",
