@@ -34,6 +34,7 @@ lint: $(SETUP) ## style, types, and the import rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec infra/compose.yaml infra/compose.gpu.yaml
 	$(BIN)/yamllint --strict .
 
 check-gpu: $(SETUP) ## hold the GPU code against the real RAPIDS wheels, without a GPU
@@ -42,7 +43,7 @@ check-gpu: $(SETUP) ## hold the GPU code against the real RAPIDS wheels, without
 bench: $(SETUP) ## run every benchmark; tables here, figures in benchmarks/results
 	$(BIN)/python -m benchmarks
 
-lock: ## write constraints.txt anew from fresh CPU and GPU environments
+lock: ## resolve constraints.txt anew for both devices
 	$(PYTHON) scripts/lock.py
 
 clean: ## remove the environment, the demo's state and the caches
