@@ -1,5 +1,6 @@
 """The feature store as the other rooms use it: apply, materialise, training frames, erase."""
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from feast import FeatureStore, FeatureView
 from feast.errors import FeastObjectNotFoundException
 from feast.infra.common.materialization_job import MaterializationTask
 from feast.repo_config import RepoConfig
+from sqlalchemy import URL
 
 from feature_repo import definitions
 from feature_repo.stores import dtypes
@@ -31,7 +33,7 @@ def open_store(settings: Settings) -> FeatureStore:
     """Feast's store on these settings: `feature_store.yaml` with the state folder's paths in it."""
     raw: dict[str, Any] = yaml.safe_load((REPO / "feature_store.yaml").read_text())
     raw["project"] = settings.project
-    raw["registry"]["path"] = f"sqlite:///{settings.registry}"
+    raw["registry"]["path"] = URL.create("sqlite", database=str(settings.registry)).render_as_string()
     raw["offline_store"] |= {"home": str(settings.home), "device": settings.device}
     raw["online_store"] |= {"home": str(settings.home), "redis_url": settings.redis_url}
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -47,8 +49,10 @@ def apply(settings: Settings) -> None:
         StoreError: a declaration cannot be kept, naming it.
     """
     store = open_store(settings)
-    views = definitions.FEATURE_VIEWS.values()
-    declared: list[Any] = [definitions.CUSTOMER, *views, definitions.SCORING, definitions.RECOMMENDATION]
+    # Copies, since Feast writes a registry's state, watermarks included, into the objects that it is given.
+    views = copy.deepcopy(list(definitions.FEATURE_VIEWS.values()))
+    others = copy.deepcopy([definitions.CUSTOMER, definitions.SCORING, definitions.RECOMMENDATION])
+    declared: list[Any] = [*views, *others]
     kept = {thing.name for thing in (*declared, *(view.batch_source for view in views))}
     registered: list[Any] = [*store.list_feature_services(), *store.list_feature_views(), *store.list_data_sources()]
     gone = [thing for thing in registered if thing.name not in kept]

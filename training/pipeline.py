@@ -40,13 +40,14 @@ class _Frames:
 
     Attributes:
         tables: the integrated tables, by name.
-        latest: the customers' features at the last snapshot.
+        latest, before: the customers' features at the last snapshot, and at the one that segments are tested from.
         response, inactive: labels with the features at their time.
         tower: the weekly snapshots of the recommender's features.
     """
 
     tables: Mapping[str, pl.DataFrame]
     latest: pl.DataFrame
+    before: pl.DataFrame
     response: pl.DataFrame
     inactive: pl.DataFrame
     tower: pl.DataFrame
@@ -76,7 +77,7 @@ def train(
         return valid
     frames = _frames(settings)
     advance("frames")
-    segmentation = segments.fit(frames.latest, compute)
+    segmentation = segments.fit(frames.latest, frames.before, compute)
     advance(names.SEGMENTS)
     responding, response_evidence = response.fit(
         frames.response, labels.known_until(frames.tables[names.TRANSACTIONS]), compute
@@ -137,19 +138,23 @@ def _still_valid(settings: Settings, compute: Compute, fingerprint: str) -> Path
 def _frames(settings: Settings) -> _Frames:
     tables = {name: table.collect() for name, table in warehouse.scan_all(settings).items()}
     times = snapshots.snapshot_times({name: table.lazy() for name, table in tables.items()})
-    customers = pl.scan_parquet(snapshots.path_of(settings, names.RFM)).filter(
-        pl.col(names.EVENT_TIMESTAMP) == times[names.EVENT_TIMESTAMP].max()
-    )
+    last = times[names.EVENT_TIMESTAMP].to_list()[-1]
     responded = labels.response_labels(tables[names.CONTACTS], tables[names.CAMPAIGNS], tables[names.RESPONSES])
     stayed = labels.inactivity_labels(tables[names.TRANSACTIONS], times[names.EVENT_TIMESTAMP].to_list())
-    latest = customers.select(names.CUSTOMER_ID, names.EVENT_TIMESTAMP).sort(names.CUSTOMER_ID).collect()
     return _Frames(
         tables=tables,
-        latest=store.training_frame(settings, latest, names.SCORING),
+        latest=_snapshot(settings, last),
+        before=_snapshot(settings, last - segments.AHEAD),
         response=store.training_frame(settings, responded, names.SCORING),
         inactive=store.training_frame(settings, stayed, names.SCORING),
         tower=_weekly(settings),
     )
+
+
+def _snapshot(settings: Settings, at: datetime) -> pl.DataFrame:
+    """The customers of a snapshot with their features of service `scoring`."""
+    rows = pl.scan_parquet(snapshots.path_of(settings, names.RFM)).filter(pl.col(names.EVENT_TIMESTAMP) == at)
+    return store.training_frame(settings, rows.select(_KEYS).sort(_KEYS).collect(), names.SCORING)
 
 
 def _weekly(settings: Settings) -> pl.DataFrame:
@@ -197,10 +202,10 @@ def _report(
 ) -> ReportData:
     times = frames.tables[names.TRANSACTIONS][names.EVENT_TIMESTAMP]
     return ReportData(
-        title="Motherlode: what was trained, and how good it is",
+        title="What was trained, and how good it is",
         provenance={
             "bundle": manifest.version,
-            "data": f"{times.dt.date().min()} to {times.dt.date().max()}",
+            "data": " to ".join(times.sort().gather([0, -1]).dt.strftime("%Y-%m-%d").to_list()),
             "device": f"{manifest.device}: {manifest.device_reason}",
             "trained at": manifest.created_at,
             "customers": f"{frames.latest.height:,}",

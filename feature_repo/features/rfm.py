@@ -1,9 +1,10 @@
 """Recency, frequency, monetary value, and their scores within the snapshot.
 
-Grain: customer × snapshot. Frequency counts baskets, monetary sums `amount` in the currency of the table, returns
-taken off; a basket is in a window when one of its lines is. The scores are quintiles of `recency_days`,
-`frequency_total` and `monetary_total` (A. M. Hughes, *Strategic Database Marketing*, 1994): 5 is best, customers
-that are equal score equal.
+Grain: customer × snapshot. Recency and tenure are days, with their fraction, since the newest and the oldest line.
+Frequency counts baskets, monetary sums `amount` in the currency of the table, returns taken off; a basket is in a
+window when one of its lines is. The scores are quintiles of `recency_days`, `frequency_total` and
+`monetary_total` (A. M. Hughes, *Strategic Database Marketing*, 1994): 5 is best, customers that are equal score
+equal.
 """
 
 from datetime import timedelta

@@ -28,8 +28,8 @@ CADENCE: Final = timedelta(days=7)
 WARM_UP: Final = timedelta(days=28)
 """Data that the first snapshot needs behind it: the shortest window."""
 
-SNAPSHOTS_PER_PLAN: Final = 13
-"""A quarter of a year at once: what bounds the memory of the widest plan. Any number gives the same rows."""
+SNAPSHOTS_PER_PLAN: Final = 26
+"""Half a year at once: what bounds the memory of the widest plan. Any number gives the same rows."""
 
 LINEAGE: Final = "lineage.json"
 _VERSION: Final = 1

@@ -1,14 +1,17 @@
 """Feast's compute engine: materialisation as a stream of column batches, from Parquet to packed rows.
 
 Feast's own engines hand an online store one protobuf a value; this one hands Polars columns to the packer,
-and memory holds one batch and the keys, never the view.
+and memory holds a slice of the rows, a share of the keys and a byte a row, never the view.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from feast import Entity, FeatureView
 from feast.infra.common.materialization_job import MaterializationJob, MaterializationJobStatus, MaterializationTask
@@ -20,12 +23,18 @@ from feature_repo.stores import dtypes
 from feature_repo.stores.join import CREATED, EVENT, ROW
 from feature_repo.stores.online import MotherlodeOnlineStore, complete_key
 from feature_repo.stores.rows import Packer, micros
-from feature_repo.stores.sources import Source, open_source
+from feature_repo.stores.sources import Source, open_view
 from motherlode.errors import DataError, StoreError
-from motherlode.online import now_us
+from motherlode.online import OnlineWriter, now_us
 
 BATCH: Final = 20_000
 """Rows packed and written at a time."""
+
+READ: Final = 200_000
+"""Rows read at a time."""
+
+SHARE: Final = 1_000_000
+"""Rows among which the newest of each key is looked for at a time."""
 
 LATENESS: Final = timedelta(days=1)
 """How long after its created time a row may come to lie in its source. An incremental run looks for late rows
@@ -110,36 +119,73 @@ class MotherlodeEngine(ComputeEngine):
             )
         view = _plain(task.feature_view)
         packer = Packer(view)
-        source = open_source(self.repo_config, view.batch_source)
+        source = open_view(self.repo_config, view)
         source.require([*packer.keys, *(column.name for column in packer.schema.columns)])
-        mark = complete_key(task.project, view.name)
         client = store.client(self.repo_config)
-        fingerprint = f"{packer.schema.fingerprint:016x}".encode()
-        whole: Any = client.get(mark)
-        newest = source.newest(packer.keys, _wanted(task, packer, whole=whole != fingerprint)).collect(
-            engine="streaming"
-        )
-        writer = store.writer(self.repo_config)
-        writer.declare(packer.schema)
-        bar = task.tqdm_builder(newest.height) if task.tqdm_builder else None
+        mark, fingerprint = complete_key(task.project, view.name), f"{packer.schema.fingerprint:016x}"
+        held: Any = client.get(mark)
+        wanted = _wanted(task, packer, whole=held != fingerprint.encode())
+        sent = _send(source, wanted, packer, store.writer(self.repo_config), task)
+        if _continues(task) or not view.materialization_intervals:
+            # Only now, as with the watermark: a run that was cut short leaves the view to be written again.
+            client.set(mark, fingerprint)
+        return sent
+
+
+def _send(source: Source, wanted: pl.Expr, packer: Packer, writer: OnlineWriter, task: MaterializationTask) -> int:
+    """Pack and write each key's newest row of those wanted, a batch at a time; returns how many there were.
+
+    Raises:
+        DataError: a column does not hold what the view declares.
+    """
+    name = task.feature_view.name
+    newest = _newest(source, packer.keys, wanted)
+    total = int(newest.sum())
+    writer.declare(packer.schema)
+    with closing(task.tqdm_builder(total)) if task.tqdm_builder else nullcontext() as bar:
         if bar is not None:
-            bar.set_description_str(view.name)
+            bar.set_description_str(name)
         try:
             for batch in _batches(source, newest, packer):
                 packed = packer.from_frame(batch)
-                writer.write(view.name, packed.entities, packed.rows, packed.forget_at_ms)
+                writer.write(name, packed.entities, packed.rows, packed.forget_at_ms)
                 if bar is not None:
                     bar.update(batch.height)
         except pl.exceptions.PolarsError as error:
             raise DataError(
-                f"View {view.name!r} cannot be read as it is declared: {error}", "Correct either."
+                f"View {name!r} cannot be read as it is declared: {error}", "Correct the view or its source."
             ) from error
-        if bar is not None:
-            bar.close()
-        if _continues(task) or not task.feature_view.materialization_intervals:
-            # Only now, as with the watermark: a run that was cut short leaves the view to be written again.
-            client.set(mark, fingerprint)
-        return newest.height
+    return total
+
+
+def _newest(source: Source, keys: Sequence[str], wanted: pl.Expr) -> npt.NDArray[np.bool_]:
+    """Which rows of the source are their key's newest, of those wanted; shape (rows of the source,).
+
+    Keys are looked at a share at a time, by their hash, so that memory holds a share and one byte a row.
+    """
+    times = source.frame.select(source.event_us(), source.created_us())
+    n, considered = times.select(pl.len(), wanted.sum()).collect(engine="streaming").row(0)
+    shares = 1 + considered // SHARE if keys else 1
+    newest = np.zeros(n, dtype=np.bool_)
+    for share in range(shares):
+        mine = wanted if shares == 1 else wanted & (pl.struct(keys).hash() % shares == share)
+        rows = source.newest(keys, mine).select(ROW).collect(engine="streaming")
+        newest[rows[ROW].to_numpy()] = True
+    return newest
+
+
+def _batches(source: Source, newest: npt.NDArray[np.bool_], packer: Packer) -> Iterator[pl.DataFrame]:
+    """The newest rows, a batch at a time, in the packer's types."""
+    features = [pl.col(column.name).cast(dtypes.polars_type(column.dtype)) for column in packer.schema.columns]
+    rows = source.frame.select(
+        source.event_us(), source.created_us(), *packer.keys, *(column.name for column in packer.schema.columns)
+    )
+    for start in range(0, len(newest), READ):
+        marks = newest[start : start + READ]
+        if marks.any():
+            # Not `collect_batches`: it runs ahead of its reader and holds what it has read.
+            read = rows.slice(start, READ).collect(engine="streaming")
+            yield from read.filter(pl.Series(marks)).with_columns(features).iter_slices(BATCH)
 
 
 def _plain(view: Any) -> FeatureView:
@@ -182,10 +228,3 @@ def _wanted(task: MaterializationTask, packer: Packer, *, whole: bool) -> pl.Exp
     wanted = wanted & (pl.col(EVENT) <= micros(task.end_time))
     horizon = packer.horizon_us(now_us())
     return wanted if horizon is None else wanted & (pl.col(EVENT) > horizon)
-
-
-def _batches(source: Source, newest: pl.DataFrame, packer: Packer) -> Any:
-    """The newest rows, a batch at a time, in the packer's types."""
-    features = (pl.col(column.name).cast(dtypes.polars_type(column.dtype)) for column in packer.schema.columns)
-    rows = source.frame.select(ROW, *packer.keys, *features).join(newest.lazy(), on=ROW, how="inner")
-    return rows.collect_batches(chunk_size=BATCH, maintain_order=False, engine="streaming")

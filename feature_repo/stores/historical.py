@@ -14,11 +14,11 @@ from feature_repo.stores.arrow import from_polars
 from feature_repo.stores.join import EVENT, PLANS, ROW, pick, take
 from feature_repo.stores.labels import Labels, key_type, read
 from feature_repo.stores.rows import micros
-from feature_repo.stores.sources import Source, open_source
+from feature_repo.stores.sources import Source, open_view
 from feature_repo.stores.state import settings_of
 from motherlode import names
 from motherlode.compute import choose, room
-from motherlode.errors import DataError, StoreError
+from motherlode.errors import StoreError
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def features(config: RepoConfig, labels: Labels, wanted: Sequence[Part], *, by_c
 
 def _joined(config: RepoConfig, labels: Labels, part: Part, *, kind: str, by_created: bool) -> pl.LazyFrame:
     """The plan of one view's features, one row a label."""
-    source = open_source(config, part.view.batch_source)
+    source = open_view(config, part.view)
     source.require([*part.keys, *part.features])
     ttl = dtypes.ttl_us(part.view)
     targets = [(f"@key{i}", key_type(source.schema[name])) for i, name in enumerate(part.keys)]
@@ -150,7 +150,7 @@ def everybody(config: RepoConfig, wanted: Sequence[Part], start: datetime, end: 
     within = pl.col(EVENT).is_between(micros(start), micros(end))
     found = []
     for part in wanted:
-        source = open_source(config, part.view.batch_source)
+        source = open_view(config, part.view)
         source.require(list(part.keys))
         columns = (pl.col(name).cast(key_type(source.schema[name])).alias(as_) for name, as_ in part.keys.items())
         dated = source.frame.select(*columns, source.event_us()).filter(within)
@@ -173,4 +173,4 @@ def with_labels(labels: Labels, joined: pl.DataFrame) -> pa.Table:
 def _refuse_twice(called: Sequence[str]) -> None:
     twice = sorted({name for name in called if called.count(name) > 1})
     if twice:
-        raise DataError(f"Two features are called {twice[0]!r}.", "Ask with full_feature_names=True.")
+        raise StoreError(f"Two features are called {twice[0]!r}.", "Ask with full_feature_names=True.")

@@ -7,6 +7,7 @@ so "prod" takes "preprod" along) it does not share.
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -170,12 +171,11 @@ class MotherlodeOnlineStore(OnlineStore):
         include_feature_view_version_metadata: bool,
     ) -> None:
         """Feast's hook behind `get_online_features`: all views in one round trip, every status told apart."""
-        asked = _questions(grouped_refs, join_key_values, entity_name_to_join_key_map)
-        answers = self._fetch(config, [question for question, _, _ in asked])
-        for (table, names), (_, places, n), found in zip(grouped_refs, asked, answers, strict=True):
-            _respond(online_features_response, table, names, found, places, n, full=full_feature_names)
-            if include_feature_view_version_metadata:
-                _version(online_features_response, table)
+        asked = _asked(grouped_refs, join_key_values, entity_name_to_join_key_map)
+        answers = self._fetch(config, [asking.question for asking in asked])
+        _fill(online_features_response, asked, answers, full=full_feature_names)
+        if include_feature_view_version_metadata:
+            _version(online_features_response, asked)
 
     async def _read_features_per_fv_async(
         self,
@@ -188,12 +188,11 @@ class MotherlodeOnlineStore(OnlineStore):
         include_feature_view_version_metadata: bool,
     ) -> None:
         """See `_read_features_per_fv`."""
-        asked = _questions(grouped_refs, join_key_values, entity_name_to_join_key_map)
-        answers = await self._fetch_async(config, [question for question, _, _ in asked])
-        for (table, names), (_, places, n), found in zip(grouped_refs, asked, answers, strict=True):
-            _respond(online_features_response, table, names, found, places, n, full=full_feature_names)
-            if include_feature_view_version_metadata:
-                _version(online_features_response, table)
+        asked = _asked(grouped_refs, join_key_values, entity_name_to_join_key_map)
+        answers = await self._fetch_async(config, [asking.question for asking in asked])
+        _fill(online_features_response, asked, answers, full=full_feature_names)
+        if include_feature_view_version_metadata:
+            _version(online_features_response, asked)
 
     # ------------------------------------------------------------------ infrastructure
 
@@ -245,54 +244,67 @@ def _bound(config: RepoConfig) -> Any:
     return settings if settings.redis_url is not None else settings.with_redis(redis_server.ensure(settings))
 
 
-def _questions(
+@dataclass(frozen=True)
+class _Asking:
+    """A question, and where its answers go.
+
+    Attributes:
+        table: the feature view.
+        names: the features wanted.
+        question: what to read.
+        places: shape (n,): for each of Feast's n entity rows, which entity of the question it is.
+    """
+
+    table: FeatureView
+    names: Sequence[str]
+    question: Question
+    places: Sequence[int]
+
+
+def _asked(
     grouped_refs: Sequence[tuple[FeatureView, list[str]]],
     join_key_values: dict[str, Any],
     entity_name_to_join_key_map: dict[str, str],
-) -> list[tuple[Question, Sequence[Sequence[int]], int]]:
-    """For each view: what to ask, where each answer goes, and how many places there are."""
-    asked: list[tuple[Question, Sequence[Sequence[int]], int]] = []
+) -> list[_Asking]:
+    """Feast's request as questions, each entity once."""
+    asked: list[_Asking] = []
     for table, names in grouped_refs:
-        entities, places, n = utils._get_unique_entities(table, join_key_values, entity_name_to_join_key_map)
-        asked.append((ask(table, utils._get_entity_key_protos(entities), names), places, n))
+        entities, wanted, n = utils._get_unique_entities(table, join_key_values, entity_name_to_join_key_map)
+        places = [0] * n
+        for entity, rows in enumerate(wanted):
+            for row in rows:
+                places[row] = entity
+        question = ask(table, utils._get_entity_key_protos(entities), names)
+        asked.append(_Asking(table, names, question, places))
     return asked
 
 
-def _respond(
-    response: GetOnlineFeaturesResponse,
-    table: FeatureView,
-    names: Sequence[str],
-    found: Answers,
-    places: Sequence[Sequence[int]],
-    n: int,
-    *,
-    full: bool,
+def _fill(
+    response: GetOnlineFeaturesResponse, asked: Sequence[_Asking], answers: Sequence[Answers], *, full: bool
 ) -> None:
-    """Append one view's answers to Feast's response, each at every place that asked for its entity."""
-    source = [0] * n
-    for i, wanted in enumerate(places):
-        for place in wanted:
-            source[place] = i
+    """Append the answers to Feast's response, each at every place that asked for its entity."""
     empty = Value()
-    times = [Timestamp(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1000) for us in found.event_us.tolist()]
-    prefix = f"{dtypes.called(table)}__" if full else ""
-    response.metadata.feature_names.val.extend(f"{prefix}{name}" for name in names)
-    for name in names:
-        values, statuses = found.values[name], found.statuses[name]
-        response.results.append(
-            GetOnlineFeaturesResponse.FeatureVector(
-                values=[values[i] or empty for i in source],
-                statuses=[statuses[i] for i in source],
-                event_timestamps=[times[i] for i in source],
+    for asking, found in zip(asked, answers, strict=True):
+        times = [Timestamp(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1000) for us in found.event_us.tolist()]
+        prefix = f"{dtypes.called(asking.table)}__" if full else ""
+        response.metadata.feature_names.val.extend(f"{prefix}{name}" for name in asking.names)
+        for name in asking.names:
+            values, statuses = found.values[name], found.statuses[name]
+            response.results.append(
+                GetOnlineFeaturesResponse.FeatureVector(
+                    values=[values[i] or empty for i in asking.places],
+                    statuses=[statuses[i] for i in asking.places],
+                    event_timestamps=[times[i] for i in asking.places],
+                )
             )
-        )
 
 
-def _version(response: GetOnlineFeaturesResponse, table: FeatureView) -> None:
-    name = table.projection.name_alias or table.projection.name
+def _version(response: GetOnlineFeaturesResponse, asked: Sequence[_Asking]) -> None:
     known = response.metadata.feature_view_metadata
-    if all(entry.name != name for entry in known):
-        known.add(name=name, version=getattr(table, "current_version_number", 0) or 0)
+    for asking in asked:
+        name = asking.table.projection.name_alias or asking.table.projection.name
+        if all(entry.name != name for entry in known):
+            known.add(name=name, version=getattr(asking.table, "current_version_number", 0) or 0)
 
 
 def _scan(client: redis.Redis, pattern: str) -> Iterator[list[bytes]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset
-from feast import FileSource
+from feast import FeatureView, FileSource
 from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
 from feast.repo_config import RepoConfig
@@ -80,9 +80,20 @@ class Source:
             raise DataError(f"Source {self.name!r}: {error}", "Store it as a timestamp.") from error
 
 
+def open_view(config: RepoConfig, view: FeatureView) -> Source:
+    """Open a feature view's source; see `open_source`.
+
+    Raises:
+        StoreError: the view has none, naming it.
+    """
+    if view.batch_source is None:
+        raise StoreError(f"View {view.name!r} has no source.", "Give it a FileSource, or push to it alone.")
+    return open_source(config, view.batch_source)
+
+
 def open_source(
     config: RepoConfig,
-    source: DataSource | None,
+    source: DataSource,
     *,
     time: str | None = None,
     created: str | None = None,
@@ -101,8 +112,9 @@ def open_source(
         DataError: its file cannot be read, or lacks a time column.
     """
     if not isinstance(source, FileSource):
-        what = "no source" if source is None else f"a {type(source).__name__}"
-        raise StoreError(f"A view has {what}.", "Motherlode's offline store reads FileSource; give it one.")
+        raise StoreError(
+            f"Source {source.name!r} is a {type(source).__name__}.", "Motherlode's offline store reads FileSource."
+        )
     if not isinstance(source.file_format, ParquetFormat | None):
         raise StoreError(f"Source {source.name!r} is a {type(source.file_format).__name__}.", "Write it as Parquet.")
     frame = _scan(config, source)

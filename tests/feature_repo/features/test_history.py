@@ -34,8 +34,8 @@ def of_customer(times: dict[str, list[datetime]], at: datetime) -> dict[str, Any
         return {"latest_items": None, "top_items": None, "top_weights": None}
     latest = sorted(times, key=lambda item: (at - max(times[item]), item))
     weights = {item: sum(0.5 ** ((at - time) / HALF_LIFE) for time in bought) for item, bought in times.items()}
-    # Weights that differ by less than the view's resolution are a tie.
-    top = sorted(times, key=lambda item: (-round(weights[item], 6), item))[:LENGTH]
+    # Two sums of the same weights in another order are a tie.
+    top = sorted(times, key=lambda item: (-round(weights[item], 9), item))[:LENGTH]
     return {
         "latest_items": latest[:LENGTH],
         "top_items": top,
@@ -58,3 +58,17 @@ def test_the_lists_end_at_fifty_and_items_without_an_id_are_left_out() -> None:
     assert row["latest_items"] == [f"{number:03}" for number in range(50)], "ties go by item_id"
     assert row["top_items"] == ["059", *(f"{number:03}" for number in range(49))]
     assert row["top_weights"] == [1.0, *[0.5] * 49]
+
+
+def test_what_is_bought_at_the_first_snapshot_pushes_nothing_out_of_it() -> None:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    first, second = start + timedelta(days=7), start + timedelta(days=14)
+    line = {"customer_id": "c", "basket_id": "b0", "quantity": 1, "event_timestamp": start}
+    lines = [{**line, "item_id": f"{number:03}"} for number in range(LENGTH)]
+    lines += [{**line, "basket_id": "b1", "item_id": "new", "event_timestamp": first}]
+    tables = {"transactions": pl.LazyFrame(lines, schema=SCHEMAS["transactions"])}
+    at = pl.LazyFrame({"event_timestamp": [first, second]}, schema={"event_timestamp": pl.Datetime("us", "UTC")})
+    before, after = history.build(tables, at).collect().sort("event_timestamp").rows(named=True)
+    old = [f"{number:03}" for number in range(LENGTH)]
+    assert before["latest_items"] == before["top_items"] == old
+    assert after["latest_items"] == after["top_items"] == ["new", *old[:-1]]

@@ -1,7 +1,7 @@
 """Feast with our three plug-ins, on a real embedded Valkey and files of the test's own."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from motherlode.redis_server import running
 from motherlode.settings import Settings
 
 _PROJECTS = count()
+_TIME = pl.Datetime("us", "UTC")
 _VALUE_TYPES = {pl.String(): ValueType.STRING, pl.Int64(): ValueType.INT64, pl.Int32(): ValueType.INT32}
 
 
@@ -32,23 +33,24 @@ class Repo:
         self.project = project
         self.mart = home / "mart"
         self.mart.mkdir(parents=True, exist_ok=True)
-        self.config = RepoConfig(
-            project=project,
-            provider="local",
-            registry=_SQL | {"path": f"sqlite:///{home}/registry.db"} if sql else {"path": str(home / "registry.pb")},
-            offline_store={
+        self.yaml: dict[str, Any] = {
+            "project": project,
+            "provider": "local",
+            "registry": _SQL | {"path": f"sqlite:///{home}/registry.db"} if sql else {"path": f"{home}/registry.pb"},
+            "offline_store": {
                 "type": "feature_repo.stores.offline.MotherlodeOfflineStore",
                 "home": str(home),
                 "device": "cpu",
             },
-            online_store={
+            "online_store": {
                 "type": "feature_repo.stores.online.MotherlodeOnlineStore",
                 "home": str(home),
                 "redis_url": settings.redis_url,
             },
-            batch_engine={"type": "feature_repo.stores.engine.MotherlodeEngine"},
-            entity_key_serialization_version=3,
-        )
+            "batch_engine": {"type": "feature_repo.stores.engine.MotherlodeEngine"},
+            "entity_key_serialization_version": 3,
+        }
+        self.config = RepoConfig(**self.yaml)
         self.config.repo_path = home
         self.store = FeatureStore(config=self.config)
 
@@ -96,6 +98,25 @@ class Repo:
             for key in [field.name]
         }
         self.store.apply([*entities.values(), *objects])
+
+    @staticmethod
+    def history(*rows: tuple[Any, datetime, Any], created: list[datetime] | None = None, x: Any = pl.Float64) -> Any:
+        """Rows of (k, t, x), each created at its time unless said."""
+        frame = pl.DataFrame(rows, schema={"k": pl.String, "t": _TIME, "x": x}, orient="row")
+        made = frame["t"] if created is None else pl.Series(created, dtype=_TIME)
+        return frame.with_columns(made.alias("created"))
+
+    @staticmethod
+    def labels(*rows: tuple[Any, datetime | None], **own: list[Any]) -> pl.DataFrame:
+        """Labels of (k, event_timestamp), with columns of their own."""
+        frame = pl.DataFrame(rows, schema={"k": pl.String, "event_timestamp": _TIME}, orient="row")
+        return frame.with_columns(pl.Series(name, values) for name, values in own.items())
+
+    @staticmethod
+    def xs(job: Any) -> list[Any]:
+        """The feature x of an answer."""
+        found: list[Any] = job.to_arrow()["x"].to_pylist()
+        return found
 
     def ask(self, views: Any, references: list[str], labels: Any, **options: Any) -> Any:
         """The retrieval job of `get_historical_features`, as Feast's provider calls it, without a registry."""
