@@ -3,8 +3,6 @@
 Publishing and serving load a bundle by this same module, so what verifies is what answers.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -13,47 +11,12 @@ import onnxruntime as ort
 
 from motherlode import names
 from motherlode.bundle import PROBABILITY_TOLERANCE, VECTOR_TOLERANCE, Bundle
+from motherlode.compute import Compute
 from motherlode.errors import BundleError, DeviceError
 
-CPU: Final = "cpu"
-GPU: Final = "gpu"
-
 _CUDA: Final = "CUDAExecutionProvider"
-_PROVIDERS: Final[Mapping[str, tuple[Any, ...]]] = {
-    CPU: ("CPUExecutionProvider",),
-    # TF32 keeps ten bits of mantissa, too few for the tolerances that a bundle is held to.
-    GPU: ((_CUDA, {"use_tf32": "0"}), "CPUExecutionProvider"),
-}
+_ON_THE_CPU: Final = Compute("cpu", "The CPU was asked for.")
 _REMEDY: Final = "Train and publish again; the bundle before goes on serving."
-
-
-@dataclass(frozen=True)
-class Device:
-    """What the models run on, and why."""
-
-    kind: str
-    reason: str
-
-
-def choose(wanted: str) -> Device:
-    """The device for inference.
-
-    Args:
-        wanted: auto | cpu | gpu.
-
-    Raises:
-        DeviceError: `gpu`, and this ONNX Runtime has no CUDA in it.
-    """
-    if wanted == CPU:
-        return Device(CPU, "asked for")
-    if _CUDA in ort.get_available_providers():
-        return Device(GPU, "asked for" if wanted == GPU else "ONNX Runtime has CUDA")
-    if wanted == GPU:
-        raise DeviceError(
-            f"Device 'gpu' was asked for, and ONNX Runtime {ort.__version__} has no CUDA.",
-            "Install `motherlode[gpu]`, or use --device auto.",
-        )
-    return Device(CPU, f"ONNX Runtime {ort.__version__} has no CUDA")
 
 
 class Runtime:
@@ -61,23 +24,24 @@ class Runtime:
 
     Args:
         bundle: as `bundle.load` reads it.
-        device: see `choose`. A GPU that was not asked for by name may turn out not to work; then the
-            CPU answers, and `device` says so.
+        compute: what to run on. Where its GPU turns out not to work, the CPU answers, and `compute` says so.
+        strict: then fail instead: the GPU was asked for by name.
 
     Raises:
         BundleError: a model cannot be loaded, or does not take the inputs that the manifest names.
-        DeviceError: the GPU was asked for by name and does not work.
+        DeviceError: the GPU does not work, and `strict`.
     """
 
-    def __init__(self, bundle: Bundle, device: Device | None = None) -> None:
+    def __init__(self, bundle: Bundle, compute: Compute = _ON_THE_CPU, *, strict: bool = False) -> None:
         self._bundle = bundle
         self._models = {**bundle.manifest.models, names.USER_TOWER: bundle.manifest.tower.model}
-        self.device = device or Device(CPU, "asked for")
+        self.compute = compute
         self._sessions = self._open()
-        if self.device.kind == GPU and not all(_CUDA in each.get_providers() for each in self._sessions.values()):
-            if self.device.reason == "asked for":
-                raise DeviceError("Device 'gpu' was asked for, and CUDA does not start.", "Look into the log.")
-            self.device = Device(CPU, "CUDA does not start")
+        if compute.kind == "gpu" and not all(_CUDA in each.get_providers() for each in self._sessions.values()):
+            problem = f"ONNX Runtime {ort.__version__} cannot use CUDA here."
+            if strict:
+                raise DeviceError(problem, "Look for its own message above, or use `--device auto`.")
+            self.compute = Compute("cpu", f"{compute.reason} But {problem}")
             self._sessions = self._open()
         for name in self._models:
             self._check_shape(name)
@@ -133,7 +97,7 @@ class Runtime:
             raise self._error(f"users have {answer.shape[1]} dimensions, items {self._bundle.vectors.shape[1]}")
 
     def _open(self) -> dict[str, ort.InferenceSession]:
-        if self.device.kind == GPU:
+        if self.compute.kind == "gpu":
             ort.preload_dlls()  # CUDA from the wheels beside it, where the system has none
         options = ort.SessionOptions()
         # One request is one small batch: threads cost more than they bring, and spinning ones starve the others.
@@ -145,7 +109,7 @@ class Runtime:
         for name, model in self._models.items():
             try:
                 content = (self._bundle.folder / model.file).read_bytes()
-                sessions[name] = ort.InferenceSession(content, options, providers=list(_PROVIDERS[self.device.kind]))
+                sessions[name] = ort.InferenceSession(content, options, providers=self.compute.onnx_providers)
             except Exception as error:  # ONNX Runtime's errors have no common base below Exception
                 raise self._error(f"{model.file} cannot be loaded: {error}") from error
         self._inputs = {name: [each.name for each in session.get_inputs()] for name, session in sessions.items()}

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -21,8 +22,8 @@ from ray.serve._private import replica
 from ray.serve.config import HTTPOptions, ProxyLocation
 from ray.serve.schema import LoggingConfig
 
+from motherlode.compute import Compute, choose
 from motherlode.errors import DeviceError
-from motherlode.runtime import CPU, GPU, Device, choose
 from motherlode.settings import Settings
 from serving.http import build
 from serving.server import Order, Report, address
@@ -38,19 +39,19 @@ _DRAIN_S: Final = 3.0
 class Api:
     """One replica: features, scores and lists in one process."""
 
-    def __init__(self, settings: Settings, device: Device, local: bool) -> None:
+    def __init__(self, settings: Settings, compute: Compute | None, local: bool) -> None:
         self._settings = settings
-        self._device = device
+        self._compute = compute
         _log_to_file(settings)
         if local:
             _listen_on_loopback()
 
     def __serve_build_asgi_app__(self) -> Litestar:
-        return build(self._settings, self._device)
+        return build(self._settings, self._compute)
 
 
 def start(order: Order) -> None:
-    """Start Ray, or connect to it, and Serve, and wait until requests are answered."""
+    """Start Ray, or connect to it, and Serve; it answers nobody yet."""
     settings = order.to_settings()
     ray.init(
         address="local" if order.local else settings.ray_address,
@@ -63,7 +64,12 @@ def start(order: Order) -> None:
         http_options=HTTPOptions(host=settings.host, port=settings.port),
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
     )
-    device = _device(settings)
+
+
+def deploy(order: Order) -> None:
+    """Start the replica, and wait until requests are answered."""
+    settings = order.to_settings()
+    compute = _compute(settings)
     api: Any = serve.deployment(
         serve.ingress()(Api),
         name="api",
@@ -72,15 +78,15 @@ def start(order: Order) -> None:
         graceful_shutdown_timeout_s=4,
         graceful_shutdown_wait_loop_s=0.2,
         max_constructor_retry_count=1,
-        ray_actor_options={"num_cpus": 1, "num_gpus": int(device.kind == GPU)},
+        ray_actor_options={"num_cpus": 1, "num_gpus": int(compute is None)},
     )
-    serve.run(api.bind(settings, device, order.local), name=APP, route_prefix="/")
+    serve.run(api.bind(settings, compute, order.local), name=APP, route_prefix="/")
     if order.local:
         _wait(settings)
 
 
 def stop(order: Order) -> None:
-    """Finish the requests in flight, then end everything that `start` started."""
+    """Finish the requests in flight, then end everything that `start` and `deploy` started."""
     cluster: Any = ray  # both have types, but not for all
     front: Any = serve
     if order.local:
@@ -98,15 +104,28 @@ def main(answers: int) -> None:
         answers: the file descriptor to report to.
     """
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    started, told = threading.Event(), threading.Event()
+    threading.Thread(target=_listen, args=(started, told), daemon=True).start()
     with os.fdopen(answers, "wb", buffering=0) as out:
         try:
             start(order)
+            started.set()
+            deploy(order)
         except Exception as error:
             out.write(msgspec.json.encode(Report(_one_line(error))) + b"\n")
             raise
-        out.write(msgspec.json.encode(Report()) + b"\n")
-    sys.stdin.buffer.read()
+        with suppress(BrokenPipeError):  # the supervisor was killed: what is in flight is finished all the same
+            out.write(msgspec.json.encode(Report()) + b"\n")
+    told.wait()
     stop(order)
+
+
+def _listen(started: threading.Event, told: threading.Event) -> None:
+    """Wait for the end of the input, which is the sign to stop; it comes too when the supervisor was killed."""
+    sys.stdin.buffer.read()
+    if not started.is_set():
+        os._exit(1)  # nobody was answered yet; the supervisor, or the next one, ends what Ray has started
+    told.set()
 
 
 def _local_options(order: Order) -> dict[str, Any]:
@@ -118,18 +137,20 @@ def _local_options(order: Order) -> dict[str, Any]:
     }
 
 
-def _device(settings: Settings) -> Device:
-    """What the replica runs on: chosen here, from what the cluster has.
+def _compute(settings: Settings) -> Compute | None:
+    """The CPU and why, or None: the replica gets a GPU, and chooses where it runs.
 
     Raises:
-        DeviceError: the GPU was asked for by name, and the cluster or ONNX Runtime has none.
+        DeviceError: the GPU was asked for by name, and the cluster has none.
     """
     cluster: Any = ray
+    if settings.device == "cpu":
+        return choose(settings.device, "serving")
     if cluster.cluster_resources().get("GPU", 0) >= 1:
-        return choose(settings.device)
-    if settings.device == GPU:
+        return None
+    if settings.device == "gpu":
         raise DeviceError("Device 'gpu' was asked for, and Ray sees none.", "Use --device auto.")
-    return Device(CPU, "asked for" if settings.device == CPU else "Ray sees no GPU")
+    return Compute("cpu", "Ray sees no GPU.")
 
 
 def _wait(settings: Settings) -> None:

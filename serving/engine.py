@@ -42,7 +42,7 @@ class Engine:
 
     def __init__(self, settings: Settings, bundle: Bundle, runtime: Runtime, client: redis.asyncio.Redis) -> None:
         self.version = bundle.manifest.version
-        self.device = runtime.device
+        self.compute = runtime.compute
         self.scorer = Scorer(bundle, runtime)
         self._budget_s = settings.redis_budget_s
         self._identity = Identity(settings.pseudonym_key)
@@ -71,7 +71,7 @@ class Engine:
             results = self.scorer.score(ids, rows, campaign, at_us)
         except UnavailableError as error:
             results = self.scorer.unavailable(ids, str(error))
-        return ScoreAnswer(self.version, self.device.kind, results)
+        return ScoreAnswer(self.version, self.compute.kind, results)
 
     async def recommend(self, request: RecommendRequest) -> RecommendAnswer:
         """Every customer's items: personal, else of the segment, else popular."""
@@ -80,14 +80,14 @@ class Engine:
             rows = await read(self._recommending[excluding], self._entities(ids), at_us, self._budget_s)
         except UnavailableError as error:
             results = self._recommender.unavailable(ids, str(error), k, excluding)
-            return RecommendAnswer(self.version, self.device.kind, results)
+            return RecommendAnswer(self.version, self.compute.kind, results)
         if not ids:
-            return RecommendAnswer(self.version, self.device.kind, [])
+            return RecommendAnswer(self.version, self.compute.kind, [])
         if len(ids) * self._items <= _INLINE:
             answers = self._recommender.personal(ids, rows, k, excluding, at_us)
         else:
             answers = await asyncio.to_thread(self._recommender.personal, ids, rows, k, excluding, at_us)
-        return RecommendAnswer(self.version, self.device.kind, await self._fill(answers, k, at_us))
+        return RecommendAnswer(self.version, self.compute.kind, await self._fill(answers, k, at_us))
 
     async def portrait(self, customer_id: int | str, campaign: str | None) -> Portrait:
         """Everything known of one customer.
@@ -101,9 +101,9 @@ class Engine:
             rows = await read(self._portraying, self._entities([customer_id]), at_us, self._budget_s)
         except UnavailableError as error:
             (score,) = self.scorer.unavailable([customer_id], str(error))
-            return self._painter.paint(self.version, self.device.kind, score, {}, at_us)
+            return self._painter.paint(self.version, self.compute.kind, score, {}, at_us)
         (score,) = self.scorer.score([customer_id], rows, campaign, at_us)
-        return self._painter.paint(self.version, self.device.kind, score, rows, at_us)
+        return self._painter.paint(self.version, self.compute.kind, score, rows, at_us)
 
     async def _fill(self, answers: Sequence[Recommendation | Customer], k: int, at_us: int) -> list[Recommendation]:
         """The recommender's answers, and popular items for the customers that it has none for."""

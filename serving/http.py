@@ -18,7 +18,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Redirect
 
 from motherlode import __version__, redis_server
-from motherlode.runtime import Device
+from motherlode.compute import Compute
 from motherlode.settings import Settings
 from serving import problems
 from serving.answers import (
@@ -64,12 +64,12 @@ class TypedRequest(Request[Any, Any, Any]):
         return problems.decode(await self.body(), self.route_handler.opt[_DECODER])
 
 
-def build(settings: Settings, device: Device | None = None) -> Litestar:
+def build(settings: Settings, compute: Compute | None = None) -> Litestar:
     """The application, its bundle loaded and verified.
 
     Args:
         settings: bound to a Redis, which may be down: answers then come without features.
-        device: what to run the models on; None chooses by the settings.
+        compute: what to run the models on; None chooses by the settings.
 
     Raises:
         BundleError: there is no bundle, or it does not verify.
@@ -77,11 +77,11 @@ def build(settings: Settings, device: Device | None = None) -> Litestar:
         StoreError: the settings name no Redis.
     """
     client = connect(settings)
-    live = Live(settings, client, device)
+    live = Live(settings, client, compute)
 
     async def readiness() -> Ready:
         state = await ping(client, settings.redis_budget_s)
-        device = live.engine.device
+        device = live.engine.compute
         return Ready(
             status="ready" if state == "ok" else "degraded",
             bundle=live.engine.version,

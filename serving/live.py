@@ -7,8 +7,9 @@ from typing import Final
 import redis.asyncio
 
 from motherlode import bundle, runtime
+from motherlode.compute import Compute, choose
 from motherlode.errors import BundleError
-from motherlode.runtime import Device, Runtime
+from motherlode.runtime import Runtime
 from motherlode.settings import Settings
 from serving.engine import Engine
 
@@ -24,17 +25,17 @@ class Live:
     Args:
         settings: bound to a Redis.
         client: the connections to read features by.
-        device: what to run the models on; None chooses by the settings.
+        compute: what to run the models on; None chooses by the settings.
 
     Raises:
         BundleError: there is no bundle, or the current one does not verify.
         DeviceError: the GPU was asked for by name and is not there.
     """
 
-    def __init__(self, settings: Settings, client: redis.asyncio.Redis, device: Device | None = None) -> None:
+    def __init__(self, settings: Settings, client: redis.asyncio.Redis, compute: Compute | None = None) -> None:
         self._settings = settings
         self._client = client
-        self._device = device or runtime.choose(settings.device)
+        self._compute = compute or choose(settings.device, "serving")
         self._refused_version = ""
         self.refused: str | None = None
         self.engine = self._load(bundle.current(settings.models).name)
@@ -66,6 +67,6 @@ class Live:
     def _load(self, version: str) -> Engine:
         loaded = bundle.load(self._settings.models / version)
         runtime.check_parts(loaded)
-        models = Runtime(loaded, self._device)
+        models = Runtime(loaded, self._compute, strict=self._settings.device == "gpu")
         models.check()
         return Engine(self._settings, loaded, models, self._client)

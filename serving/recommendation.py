@@ -110,7 +110,7 @@ class Recommender:
         wanted = min(k, MAX_ITEMS)
         kept = [(row, score) for row, score in ranked if row not in left_out][:wanted]
         notes = list(customer.notes)
-        if customer.standing.status != "cold":
+        if customer.standing.age_s is not None:
             notes.append("not personal: there is no readable purchase of an item in the catalogue")
         if source == "segment" and segment:
             notes.append(f"popular in the segment {segment.name!r}")

@@ -26,6 +26,7 @@ from typing import IO, Final, Self
 import msgspec
 
 from motherlode import bundle, runtime
+from motherlode.compute import choose
 from motherlode.errors import ServingError, SettingsError
 from motherlode.settings import Settings, environment
 from serving import haproxy, processes
@@ -101,10 +102,6 @@ class _Host:
             self.process.stdin.close()  # the end of its input is its sign to stop
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(_STOP_S)
-        self.end()
-
-    def end(self) -> None:
-        """End it and its session at once."""
         end_session(self.record.session, self.record.started)
         self.process.wait()
         self.answers.close()
@@ -146,10 +143,10 @@ def run(settings: Settings, on_ready: Callable[[], None], profile: str = FAST) -
         raise SettingsError(f"Profile {profile!r} is unknown.", f"Use one of {', '.join(PROFILES)}.")
     if settings.ray_address is None:
         require_free_port(settings)
-    runtime.choose(settings.device)
+    choose(settings.device, "serving")
     runtime.verify(bundle.load(bundle.current(settings.models)))
     with _stop_signals() as stopping:
-        for each in _attempts(profile):
+        for each in _attempts(settings, profile):
             problem = _serve(settings, each, on_ready, stopping)
             if not problem:
                 return
@@ -158,8 +155,9 @@ def run(settings: Settings, on_ready: Callable[[], None], profile: str = FAST) -
         raise ServingError(f"Ray Serve does not start: {problem}", f"Look into {settings.logs / 'serve.log'}.")
 
 
-def _attempts(profile: str) -> tuple[str, ...]:
-    if profile == SAFE:
+def _attempts(settings: Settings, profile: str) -> tuple[str, ...]:
+    """The profiles to try; a cluster has chosen its own when it was started."""
+    if profile == SAFE or settings.ray_address is not None:
         return (SAFE,)
     if _haproxy_binary() is None:
         _log.warning("There is no HAProxy that runs here, Ray Serve's own proxy is used.")
@@ -196,8 +194,7 @@ def _serve(settings: Settings, profile: str, on_ready: Callable[[], None], stopp
                 )
         return ""
     finally:
-        # Who is not ready has no request to finish.
-        host.stop() if ready else host.end()
+        host.stop()
         _keep_logs(settings, temp)
         remove_temp(temp)
         record_path(settings).unlink(missing_ok=True)
@@ -213,7 +210,7 @@ def _start(settings: Settings, profile: str, temp: Path) -> _Host:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env=environment(_environment(profile, temp)),
+            env=environment(_environment(profile, temp) if settings.ray_address is None else {}),
             pass_fds=(theirs,),
             start_new_session=True,
         )
@@ -225,7 +222,7 @@ def _start(settings: Settings, profile: str, temp: Path) -> _Host:
 
 
 def _environment(profile: str, temp: Path) -> dict[str, str]:
-    """What Ray 2.60 takes from the environment alone."""
+    """What a Ray of our own, 2.60, takes from the environment alone."""
     common = {
         # Everything but HTTP listens on the loopback interface; the name is of where Ray does so by default.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",

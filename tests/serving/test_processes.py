@@ -33,8 +33,8 @@ def test_a_free_port_is_free() -> None:
 
 @pytest.mark.parametrize("theirs", ["127.0.0.1", "0.0.0.0"])
 def test_a_busy_port_names_its_holder(theirs: str) -> None:
-    code = f"import socket, time; s = socket.create_server(({theirs!r}, 0)); print(s.getsockname()[1], flush=True); time.sleep(60)"
-    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    code = f"import socket, time; s = socket.create_server(({theirs!r}, 0)); print(s.getsockname()[1]); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-uc", code], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None
         port = int(holder.stdout.readline())

@@ -105,63 +105,79 @@ def served(company: "Company") -> Settings:
     return replace(company.settings, port=free_port())
 
 
-def test_it_answers_and_ctrl_c_leaves_no_process_and_no_port(served: Settings) -> None:
+def test_it_answers_survives_a_kill_and_ctrl_c_leaves_no_process_and_no_port(served: Settings) -> None:
+    """Both profiles in one story: the safe one is killed without a word, the fast one starts after it and drains."""
+    killed = start(served, server.SAFE)
+    with ended(killed):
+        wait_ready(killed)
+        left = session_of(served)
+        check_answers(served.port)
+        assert "haproxy" not in members(left)
+        killed.kill()
+        os.kill(left, signal.SIGKILL)
+        killed.wait()
     process = start(served, server.FAST)
     with ended(process):
         wait_ready(process)
+        assert members(left) == []
         session = session_of(served)
-        score = ask(served.port, "/v1/score", {"customer_ids": [1, "nobody"], "campaign": {"type": "Type A"}})
-        assert (score["bundle"], score["device"]) == ("v1", "cpu")
-        assert [each["status"] for each in score["results"]] == ["ok", "cold"]
-        items = ask(served.port, "/v1/recommend", {"customer_ids": [1], "k": 5})
-        assert items["results"][0]["source"] == "personal"
+        check_answers(served.port)
         assert "haproxy" in members(session)
         assert listeners(session) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
         with pytest.raises(PortInUseError, match="haproxy"):
             server.require_free_port(served)
-
-        stop, statuses = threading.Event(), []
-
-        def load() -> None:
-            while not stop.is_set():
-                try:
-                    statuses.append(len(ask(served.port, "/v1/score", {"customer_ids": [1]})["results"]))
-                except ConnectionRefusedError:
-                    return
-
-        loading = threading.Thread(target=load)
+        outcomes: list[str] = []
+        loading = threading.Thread(target=load, args=(served.port, outcomes))
         loading.start()
-        time.sleep(0.3)
+        time.sleep(0.5)
         began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(12) == 0
         assert time.monotonic() - began < 10
-        stop.set()
         loading.join()
-        assert set(statuses) == {1}, "every request that got through was answered"
+        # A connection that the kernel took, and HAProxy did not yet, is reset: its request was never read.
+        assert set(outcomes) <= {"answered", "ConnectionResetError"}
+        assert outcomes.count("ConnectionResetError") <= 1
+        assert len(outcomes) > 20
         assert members(session) == []
         assert not record_path(served).exists()
         require_free_port(served.host, served.port)
-        assert (served.logs / "serve.log").exists()
 
 
-def test_it_starts_again_after_sigkill(served: Settings) -> None:
-    """The first dies without a word, with all of Ray but HAProxy and the replica; the second ends what is left."""
-    first = start(served, server.FAST)
-    with ended(first):
-        wait_ready(first)
-        left = session_of(served)
-        first.kill()
-        os.kill(left, signal.SIGKILL)
-        first.wait()
-    second = start(served, server.SAFE)
-    with ended(second):
-        wait_ready(second)
-        assert members(left) == []
-        assert ask(served.port, "/v1/score", {"customer_ids": [1]})["results"][0]["status"] == "ok"
-        assert "haproxy" not in members(session_of(served))
-        second.send_signal(signal.SIGTERM)
-        assert second.wait(12) == 0
+def check_answers(port: int) -> None:
+    score = ask(port, "/v1/score", {"customer_ids": [1, "nobody"], "campaign": {"type": "Type A"}})
+    assert (score["bundle"], score["device"]) == ("v1", "cpu")
+    assert [each["status"] for each in score["results"]] == ["ok", "cold"]
+    items = ask(port, "/v1/recommend", {"customer_ids": [1], "k": 5})
+    assert items["results"][0]["source"] == "personal"
+
+
+def load(port: int, outcomes: list[str]) -> None:
+    """One request after the other, each on a connection of its own, until nobody listens."""
+    while True:
+        try:
+            ask(port, "/v1/score", {"customer_ids": [1]})
+            outcomes.append("answered")
+        except ConnectionRefusedError:
+            return
+        except (OSError, AssertionError, ValueError, http.client.HTTPException) as error:
+            outcomes.append(type(error).__name__)
+
+
+def test_ctrl_c_while_it_starts_ends_it_at_once(served: Settings) -> None:
+    process = start(served, server.FAST)
+    with ended(process):
+        until = time.monotonic() + 20
+        while not record_path(served).exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        session = session_of(served)
+        time.sleep(1.0)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(12) == 0
+        assert time.monotonic() - began < 5
+        assert members(session) == []
+        assert not record_path(served).exists()
 
 
 def test_a_busy_port_is_an_error_before_ray_is_started(served: Settings) -> None:

@@ -1,0 +1,213 @@
+"""The bundle's models in ONNX Runtime: they answer as trained, and whatever does not is refused by name."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from motherlode import bundle
+from motherlode.bundle import Bundle, Input, ItemTable, Manifest, Model, Popular, Segment, Service, Tower
+from motherlode.compute import Compute
+from motherlode.errors import BundleError, DeviceError
+from motherlode.online import ViewRequest
+from motherlode.packed import Column
+from motherlode.runtime import Runtime, check_parts, verify
+
+INPUTS = (Input("v", "x", 0.0), Input("v", "y", 1.0))
+WEIGHTS = np.array([0.5, -0.25], dtype=np.float32)
+VECTORS = np.eye(3, dtype=np.float32)
+X = np.array([[1.0, 2.0], [-3.0, 4.0], [0.0, 0.0]], dtype=np.float32)
+HISTORY = np.array([[1, 2], [3, 0], [0, 0]], dtype=np.int64)
+ROWS = np.vstack([np.zeros((1, 3)), VECTORS]).astype(np.float32)
+
+
+def graph(nodes: list[Any], inputs: list[Any], output: Any, weights: Mapping[str, Any]) -> bytes:
+    stored = [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", inputs, [output], stored),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def features(width: int) -> Any:
+    return helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", width])
+
+
+def probability() -> bytes:
+    nodes = [helper.make_node("MatMul", ["features", "w"], ["s"]), helper.make_node("Sigmoid", ["s"], ["probability"])]
+    return graph(
+        nodes, [features(2)], helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n"]), {"w": WEIGHTS}
+    )
+
+
+def segments() -> bytes:
+    nodes = [helper.make_node("ArgMax", ["features"], ["label"], axis=1, keepdims=0)]
+    return graph(nodes, [features(2)], helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]), {})
+
+
+def tower() -> bytes:
+    """A user is the sum of the items of the history; there are no features."""
+    nodes = [
+        helper.make_node("Gather", ["rows", "history"], ["items"]),
+        helper.make_node("ReduceSum", ["items", "axis"], ["user"], keepdims=0),
+    ]
+    history = helper.make_tensor_value_info("history", TensorProto.INT64, ["n", 2])
+    output = helper.make_tensor_value_info("user", TensorProto.FLOAT, ["n", 3])
+    return graph(nodes, [history], output, {"rows": ROWS, "axis": np.array([1], dtype=np.int64)})
+
+
+ANSWERS: Mapping[str, Any] = {
+    "response.features": X,
+    "response.answer": 1 / (1 + np.exp(-(X @ WEIGHTS))),
+    "segments.features": X,
+    "segments.answer": X.argmax(axis=1),
+    "user_tower.history": HISTORY,
+    "user_tower.answer": ROWS[HISTORY].sum(axis=1),
+}
+
+MANIFEST = Manifest(
+    format=bundle.FORMAT,
+    version="v1",
+    created_at="2026-01-01T00:00:00+00:00",
+    git_revision="",
+    data_fingerprint="f",
+    project="p",
+    device="cpu",
+    device_reason="asked for",
+    services={"s": Service("s", (ViewRequest("v", (Column("x", "float32"), Column("y", "float32")), None),))},
+    models={"response": Model("r.onnx", INPUTS, "probability"), "segments": Model("s.onnx", INPUTS, "label")},
+    segments=(Segment(0, "A", 0.5, ""), Segment(1, "B", 0.5, "")),
+    tower=Tower(Model("t.onnx", (), "user"), 2, 0.0),
+    quality=(),
+    libraries={},
+    files={},
+)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Bundle:
+    """A bundle that verifies."""
+    vectors, answers = io.BytesIO(), io.BytesIO()
+    np.save(vectors, VECTORS)
+    np.savez(answers, **ANSWERS)
+    files = {
+        "r.onnx": probability(),
+        "s.onnx": segments(),
+        "t.onnx": tower(),
+        bundle.ITEM_VECTORS: vectors.getvalue(),
+        bundle.ITEM_TABLE: msgspec.json.encode(ItemTable((1, 2, 3), ("1", "2", "3"), ("a", "b", "c"), ("", "", ""))),
+        bundle.POPULAR: msgspec.json.encode(Popular(((0, 1.0),), {0: ((2, 1.0),)})),
+        bundle.ANSWERS: answers.getvalue(),
+    }
+    return bundle.load(bundle.write(tmp_path, MANIFEST, files, lambda _: None))
+
+
+def manifest_with(good: Bundle, **changes: Any) -> Bundle:
+    return replace(good, manifest=msgspec.structs.replace(good.manifest, **changes))
+
+
+def answers_with(good: Bundle, **changes: Any) -> Bundle:
+    return replace(good, answers={**good.answers, **{name.replace("__", "."): each for name, each in changes.items()}})
+
+
+def test_models_answer_as_trained(good: Bundle) -> None:
+    verify(good)
+    models = Runtime(good)
+    assert models.compute.kind == "cpu"
+    assert models.run("response", X) == pytest.approx(ANSWERS["response.answer"], abs=1e-6)
+    assert models.run("segments", X).tolist() == [1, 1, 0]
+    assert models.user(HISTORY, np.empty((3, 0), np.float32)).tolist() == ANSWERS["user_tower.answer"].tolist()
+
+
+def test_a_difference_within_the_tolerance_passes_and_beyond_it_is_refused(good: Bundle) -> None:
+    right = ANSWERS["response.answer"]
+    verify(answers_with(good, response__answer=right + 0.9e-5))
+    with pytest.raises(BundleError, match="response answers differ from training's by 2e-05"):
+        verify(answers_with(good, response__answer=right + 2e-5))
+    users = ANSWERS["user_tower.answer"]
+    verify(answers_with(good, user_tower__answer=users + 0.9e-4))
+    with pytest.raises(BundleError, match="user_tower answers differ"):
+        verify(answers_with(good, user_tower__answer=users + 2e-4))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"response__answer": np.full(3, np.nan, np.float32)}, "response answers differ"),
+        ({"response__features": np.full((3, 2), np.nan, np.float32)}, "response answers NaN"),
+        ({"response__answer": np.zeros(2, np.float32)}, r"shape \(3,\), training with \(2,\)"),
+        ({"response__answer": np.empty(0, np.float32)}, "no sample answers 'response.answer'"),
+        ({"segments__answer": np.array([0, 1, 1])}, "segments answers differ"),
+        ({"segments__answer": np.array([0, 1, 9])}, r"the segment model answers \[9\]"),
+    ],
+)
+def test_wrong_answers_are_refused(good: Bundle, changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(BundleError, match=problem):
+        verify(answers_with(good, **changes))
+
+
+def test_missing_samples_are_refused(good: Bundle) -> None:
+    with pytest.raises(BundleError, match=r"no sample answers 'user_tower\.history'"):
+        verify(replace(good, answers={k: v for k, v in good.answers.items() if k != "user_tower.history"}))
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        (Model("r.onnx", INPUTS[:1], "probability"), "takes 2 columns of features, the manifest says 1"),
+        (Model("r.onnx", INPUTS, "nowhere"), "has no output 'nowhere'"),
+        (Model("items.npy", INPUTS, "probability"), r"items\.npy cannot be loaded"),
+        (Model("gone.onnx", INPUTS, "probability"), r"gone\.onnx cannot be loaded"),
+        (Model("t.onnx", INPUTS, "user"), r"t\.onnx takes \['history'\], not \['features'\]"),
+        (Model("r.onnx", (INPUTS[0], Input("w", "z", 0.0)), "probability"), "reads w.z, which no feature service"),
+        (Model("r.onnx", (INPUTS[0], Input("v", "y", float("nan"))), "probability"), "default of v.y is nan"),
+    ],
+)
+def test_a_model_that_is_not_what_the_manifest_says_is_refused(good: Bundle, model: Model, problem: str) -> None:
+    with pytest.raises(BundleError, match=problem):
+        verify(manifest_with(good, models={**good.manifest.models, "response": model}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"popular": Popular(((3, 1.0),), {})}, r"item rows \[3\] of 3"),
+        ({"popular": Popular(((-1, 1.0),), {})}, r"item rows \[-1\] of 3"),
+        ({"popular": Popular((), {7: ()})}, r"segments \[7\]"),
+        ({"items": ItemTable((1, 2, 3), ("1", "1", "3"), ("a", "b", "c"), ("", "", ""))}, "an item twice"),
+        ({"items": ItemTable((1, 2, 3), ("1", "2", "3"), ("a", "b"), ("", "", ""))}, "differ in length"),
+        ({"vectors": np.eye(3, 2, dtype=np.float32)}, "users have 3 dimensions, items 2"),
+    ],
+)
+def test_parts_that_contradict_each_other_are_refused(good: Bundle, changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(BundleError, match=problem):
+        verify(replace(good, **changes))
+
+
+def test_the_parts_of_a_good_bundle_fit(good: Bundle) -> None:
+    check_parts(good)
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_that_does_not_work_is_the_cpu_with_the_reason_or_an_error(good: Bundle) -> None:
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("ONNX Runtime has CUDA here")
+    gpu = Compute("gpu", "A card.")
+    fallen = Runtime(good, gpu)
+    assert fallen.compute.kind == "cpu"
+    assert fallen.compute.reason.startswith("A card. But ONNX Runtime")
+    fallen.check()
+    with pytest.raises(DeviceError, match="cannot use CUDA"):
+        Runtime(good, gpu, strict=True)
