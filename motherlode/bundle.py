@@ -66,12 +66,20 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """A customer segment: the model's label, its name, and its share of the customers trained on."""
+    """A customer segment.
+
+    Attributes:
+        id: the model's label.
+        name, description: for people.
+        share: of the customers trained on.
+        customers: how many of them.
+    """
 
     id: int
     name: str
     share: float
     description: str
+    customers: int
 
 
 class Service(msgspec.Struct, frozen=True):

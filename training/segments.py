@@ -118,6 +118,7 @@ def fit(latest: pl.DataFrame, before: pl.DataFrame, compute: Compute) -> Segment
     Raises:
         DataError: there are too few customers.
     """
+    possible(before.height)
     x, _ = _matrix(before)
     scaling, pca = fit_space(x, compute)
     points = pca.transform(scaling.transform(x))
@@ -130,19 +131,26 @@ def fit(latest: pl.DataFrame, before: pl.DataFrame, compute: Compute) -> Segment
 
 
 def stability(points: Floats, compute: Compute) -> tuple[Trial, ...]:
-    """Every number of segments in `COUNTS` that the customers suffice for.
+    """Every number of segments that is `possible`."""
+    return tuple(
+        Trial(count, agreement(points, count, compute), _silhouette(points, count, compute))
+        for count in possible(len(points))
+    )
+
+
+def possible(customers: int) -> list[int]:
+    """The numbers of segments in `COUNTS` that so many customers suffice for.
 
     Raises:
         DataError: they do not suffice for the fewest.
     """
-    counts = [count for count in COUNTS if count * _FEWEST <= len(points)]
+    counts = [count for count in COUNTS if count * _FEWEST <= customers]
     if not counts:
         raise DataError(
-            f"{len(points)} customers are too few for {COUNTS[0]} segments.", f"Bring {COUNTS[0] * _FEWEST} or more."
+            f"{customers} customers are too few for {COUNTS[0]} segments.",
+            f"The snapshot {AHEAD.days} days before the last wants {COUNTS[0] * _FEWEST} or more.",
         )
-    return tuple(
-        Trial(count, agreement(points, count, compute), _silhouette(points, count, compute)) for count in counts
-    )
+    return counts
 
 
 def choose(trials: Sequence[Trial]) -> int:
@@ -244,9 +252,9 @@ def _publish(
 
 def _described(x: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], called: Sequence[str]) -> tuple[Segment, ...]:
     medians = [np.median(x[labels == segment], axis=0).astype(np.float64) for segment in range(len(called))]
-    shares = np.bincount(labels, minlength=len(called)) / len(labels)
+    sizes = np.bincount(labels, minlength=len(called)).tolist()
     return tuple(
-        Segment(segment, name, float(shares[segment]), naming.describe(COLUMNS, medians[segment]))
+        Segment(segment, name, sizes[segment] / len(labels), naming.describe(COLUMNS, medians[segment]), sizes[segment])
         for segment, name in enumerate(called)
     )
 

@@ -31,8 +31,8 @@ def demo(serve: bool, port: int | None, home: Path | None, device: str | None) -
     if serve:
         server.require_free_port(settings)  # before minutes of work, not after
     console = Console()
-    compute = choose(settings.device)
-    console.print(f"Device: {compute.kind} ({compute.reason}). State: {settings.home}", soft_wrap=True, highlight=False)
+    choose(settings.device)  # a GPU that is not there fails here, not after the first stages
+    console.print(f"State: {settings.home}", soft_wrap=True, highlight=False)
     with running(settings) as bound:
         folder = run(bound, console)
         manifest = bundle.read_manifest(folder)

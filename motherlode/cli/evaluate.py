@@ -1,15 +1,25 @@
 """`motherlode evaluate`: a bundle's figures beside their baselines."""
 
+from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
-from motherlode import bundle
+from motherlode import bundle, names
 from motherlode.bundle import Manifest
 from motherlode.cli import options
 from motherlode.settings import Settings
+
+_TITLES: Final = {
+    names.SEGMENTS: "Segments",
+    names.RESPONSE: "Campaign response: will this household redeem?",
+    names.INACTIVE_28D: "Inactivity: no purchase in the next 28 days?",
+    names.USER_TOWER: "Recommendations: the next basket",
+}
 
 
 @click.command()
@@ -26,18 +36,26 @@ def evaluate(version: str | None, home: Path | None) -> None:
 
 
 def show(console: Console, manifest: Manifest) -> None:
-    """Print the models' quality and the segments."""
-    quality = Table(title=f"Model quality, bundle {manifest.version}")
-    for heading in ("model", "metric", "value", "baseline", "its value", ""):
-        quality.add_column(heading, justify="right" if "value" in heading else "left")
-    for row in manifest.quality:
-        value = f"{row.value:.4f}" if row.spread is None else f"{row.value:.4f} ± {row.spread:.4f}"
-        verdict = "[green]better[/]" if row.wins else "[yellow]baseline wins[/]"
-        quality.add_row(row.model, row.metric, value, row.baseline, f"{row.baseline_value:.4f}", verdict)
-    console.print(quality)
+    """Print the models' quality beside their baselines, and the segments."""
+    table = Table(title=f"Model quality, bundle {manifest.version}, on data that no fit and no choice has seen")
+    table.add_column("")
+    table.add_column("model", justify="right")
+    table.add_column("baseline", justify="right")
+    table.add_column("")
+    for model, rows in groupby(manifest.quality, key=lambda row: row.model):
+        table.add_section()
+        table.add_row(f"[bold]{_TITLES.get(model, model)}[/]")
+        for row in rows:
+            value = f"{row.value:.4f}" if row.spread is None else f"{row.value:.4f} ± {row.spread:.4f}"
+            verdict = "[green]model wins[/]" if row.wins else "[yellow]baseline wins[/]"
+            what = row.metric if row.higher_is_better else f"{row.metric} (lower is better)"
+            label = Padding(f"{what}\n[dim]against {row.baseline}[/]", (0, 0, 0, 2))
+            table.add_row(label, value, f"{row.baseline_value:.4f}", verdict)
+    console.print(table)
     segments = Table(title="Segments")
-    for heading in ("id", "share", "name", "what sets it apart"):
-        segments.add_column(heading, justify="right" if heading in ("id", "share") else "left")
+    for heading in ("id", "customers", "share", "name and what sets it apart"):
+        segments.add_column(heading, justify="left" if heading.startswith("name") else "right")
     for segment in manifest.segments:
-        segments.add_row(str(segment.id), f"{segment.share:.1%}", segment.name, segment.description)
+        what = f"[bold]{segment.name}[/]\n[dim]{segment.description}[/]"
+        segments.add_row(str(segment.id), f"{segment.customers:,}", f"{segment.share:.1%}", what)
     console.print(segments)

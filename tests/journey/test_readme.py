@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -86,9 +87,10 @@ def _assert_port_free(port: int) -> None:
 
 def test_the_three_journeys(folder: Path, environment: dict[str, str], port: int, shell: Callable[[str], str]) -> None:
     """Engineer, researcher, application: each command of the README succeeds, the answers are personal."""
-    checkout = f"-c {REPOSITORY}/feature_repo"
+    # The README stands in the checkout; here the state lies elsewhere, so Feast is told where both are.
+    home, checkout = (shlex.quote(str(path)) for path in (folder / ".motherlode", REPOSITORY / "feature_repo"))
     for line in commands("The ML engineer") + commands("The researcher"):
-        shell(line.replace("-c feature_repo", checkout.replace(" ", "\\ ")))
+        shell(line.replace("feast -c feature_repo", f"MOTHERLODE_HOME={home} feast -c {checkout}"))
     assert (folder / "scores.parquet").exists()
     with serving(folder, environment, port, "serve"):
         answers = [json.loads(shell(line.replace(":8000", f":{port}"))) for line in commands("The application")]

@@ -187,7 +187,7 @@ def make_manifest(version: str, project: str) -> Manifest:
             names.RESPONSE: Model("response.onnx", RFM + SPENDING + CAMPAIGNS, "probability"),
             names.INACTIVE_28D: Model("inactive_28d.onnx", RFM, "probability"),
         },
-        segments=(Segment(0, "Loyal", 0.6, "often"), Segment(1, "Lapsed", 0.4, "rarely")),
+        segments=(Segment(0, "Loyal", 0.6, "often", 6), Segment(1, "Lapsed", 0.4, "rarely", 4)),
         tower=Tower(Model("user_tower.onnx", RFM, "user"), HISTORY, 0.5),
         quality=(),
         libraries={},

@@ -197,7 +197,9 @@ def data() -> ReportData:
             Quality(names.USER_TOWER, "recall@10", 0.137, 0.001, "most bought overall", 0.048),
         ),
         segments=tuple(
-            Segment(place, title, float((labels == place).mean()), f"{title} in a sentence.")
+            Segment(
+                place, title, float((labels == place).mean()), f"{title} in a sentence.", int((labels == place).sum())
+            )
             for place, title in enumerate(titles)
         ),
         plane=Plane(points, labels, (0.31, 0.17)),

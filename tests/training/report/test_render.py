@@ -63,7 +63,7 @@ def test_every_text_from_outside_is_escaped(data: ReportData) -> None:
         provenance={evil: evil},
         libraries={evil: evil},
         quality=(Quality(evil, evil, 1.0, None, evil, 0.5), Quality(names.USER_TOWER, evil, 1.0, None, evil, 0.5)),
-        segments=tuple(Segment(segment.id, evil, segment.share, evil) for segment in data.segments),
+        segments=tuple(Segment(segment.id, evil, segment.share, evil, segment.customers) for segment in data.segments),
         profile=replace(data.profile, features=tuple(evil for _ in data.profile.features)),
         evidence={
             name: replace(
