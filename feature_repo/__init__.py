@@ -2,5 +2,5 @@
 
 Enters: the company's tables. Leaves: the warehouse's layers, feature snapshots, training frames, packed online rows.
 May import: the ground floor, Feast, Polars, PyArrow.
-Must not import: `motherlode.cli`, `training`, `serving`; Ray, PyTorch, RAPIDS (cuDF comes through `motherlode.compute`).
+Must not import: `motherlode.cli`, `training`, `serving`; Ray, PyTorch, RAPIDS (but through `motherlode.compute`).
 """

