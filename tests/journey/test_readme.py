@@ -13,7 +13,9 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import psutil
 import pytest
 
@@ -85,6 +87,18 @@ def _assert_port_free(port: int) -> None:
         assert not (connection.status == psutil.CONN_LISTEN and connection.laddr.port == port), f"{port} is held"
 
 
+def _assert_equal_scores(batch: Path, online: list[dict[str, Any]]) -> None:
+    """`motherlode score`, from the snapshots, and `/v1/score`, from Redis, say the same of the same customer."""
+    rows = {row["outside_id"]: row for row in pl.read_parquet(batch).to_dicts()}
+    known = [result for result in online if result["status"] == "ok"]
+    assert known
+    for result in known:
+        row = rows[result["customer_id"]]
+        assert row["segment_id"] == result["segment"]["id"]
+        for name, value in result["scores"].items():
+            assert row[name] == pytest.approx(value, abs=2e-6)
+
+
 def test_the_three_journeys(folder: Path, environment: dict[str, str], port: int, shell: Callable[[str], str]) -> None:
     """Engineer, researcher, application: each command of the README succeeds, the answers are personal."""
     # The README stands in the checkout; here the state lies elsewhere, so Feast is told where both are.
@@ -95,6 +109,7 @@ def test_the_three_journeys(folder: Path, environment: dict[str, str], port: int
     with serving(folder, environment, port, "serve"):
         answers = [json.loads(shell(line.replace(":8000", f":{port}"))) for line in commands("The application")]
     score, recommend, portrait = answers
+    _assert_equal_scores(folder / "scores.parquet", score["results"])
     assert score["device"] == "cpu"
     assert score["results"][0]["status"] == "ok"
     assert 0 <= score["results"][0]["scores"]["response"] <= 1
