@@ -33,7 +33,7 @@ BATCH: Final = 20_000
 READ: Final = 200_000
 """Rows read at a time."""
 
-SHARE: Final = 1_000_000
+SHARE: Final = 500_000
 """Rows among which the newest of each key is looked for at a time."""
 
 LATENESS: Final = timedelta(days=1)

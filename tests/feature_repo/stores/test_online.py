@@ -225,6 +225,14 @@ def test_one_answer_holds_several_views_keys_and_repeated_entities(repo: Any) ->
     assert of(answer, "shops__y") == (["s", None, "e", "s"], [PRESENT, UNKNOWN, PRESENT, PRESENT])
 
 
+def test_the_answer_names_the_versions_of_its_views_where_asked(repo: Any, view: Any) -> None:
+    asked = [{"k": "a"}]
+    plain = repo.store.get_online_features(["v:x"], asked)
+    assert list(plain.proto.metadata.feature_view_metadata) == []
+    versions = repo.store.get_online_features(["v:x"], asked, include_feature_view_version_metadata=True)
+    assert [entry.name for entry in versions.proto.metadata.feature_view_metadata] == ["v"]
+
+
 def test_string_keys_that_look_alike_are_different_entities(repo: Any) -> None:
     at = now()
     rows = pl.DataFrame({"k": ["1", "11", "1|1"], "l": ["11", "1", ""], "t": [at] * 3, "created": [at] * 3})
