@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# The one thing the tests need that Python's package index lacks: a browser to look at the HTML report.
-# Does nothing where it is installed already. Debian and Ubuntu; elsewhere install Chromium by hand.
+# What the tests need that Python's package index lacks: a browser to look at the HTML report, and the curl of
+# the README's calls. Does nothing where they are installed already. Debian and Ubuntu; elsewhere by hand.
 set -euo pipefail
 
-for browser in chromium chromium-browser google-chrome; do
-  if command -v "$browser" >/dev/null; then
-    exit 0
-  fi
-done
+wanted=()
+command -v curl >/dev/null || wanted+=(curl)
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+  || wanted+=(chromium)
+if [ "${#wanted[@]}" -eq 0 ]; then
+  exit 0
+fi
 if ! command -v apt-get >/dev/null; then
-  echo "There is no apt-get here: install Chromium yourself, so that 'chromium' is on the PATH." >&2
+  echo "There is no apt-get here: install ${wanted[*]} yourself, so that they are on the PATH." >&2
   exit 1
 fi
 as_root=()
@@ -18,4 +20,4 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" apt-get install -y -qq --no-install-recommends chromium
+"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${wanted[@]}"
