@@ -141,6 +141,8 @@ def resolve(settings: Settings, service: str) -> Service:
 def erase(settings: Settings, customer_ids: Iterable[int | str]) -> None:
     """Forget customers online: a tombstone in every view, which no later materialisation replaces.
 
+    The tombstones lie in Redis alone: where Redis loses its data, erase again.
+
     Args:
         settings: bound to a server, or the embedded Valkey runs for the life of this process.
         customer_ids: as the company has them.

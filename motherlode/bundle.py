@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +20,22 @@ import numpy as np
 import numpy.typing as npt
 
 from motherlode.errors import BundleError
+from motherlode.identity import Identity
 from motherlode.online import ViewRequest
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
+MANIFEST_DIGEST: Final = "manifest.sha256"
 ITEM_VECTORS: Final = "items.npy"
 ITEM_TABLE: Final = "items.json"
 POPULAR: Final = "popular.json"
 ANSWERS: Final = "answers.npz"
 REPORT: Final = "report.html"
+CAMPAIGN: Final = "campaign"
+"""What stands for a view where an input is the request's campaign type, one-hot."""
 CURRENT: Final = "current"
+PUBLISHED: Final = "published"
+"""The versions that were made current, in that order; a rollback takes the last one off."""
 
 PROBABILITY_TOLERANCE: Final = 1e-5
 VECTOR_TOLERANCE: Final = 1e-4
@@ -39,10 +45,10 @@ class Input(msgspec.Struct, frozen=True):
     """One column of a model's input matrix.
 
     Attributes:
-        view: the feature view it comes from, or "campaign": the request's campaign, one-hot by its type.
-        name: the feature's name; for "campaign" the campaign type it is 1 for.
+        view: the feature view it comes from, or `CAMPAIGN`.
+        name: the feature's name; for `CAMPAIGN` the campaign type it is 1 for.
         default: the value that stands for null, stale or unknown (the training median).
-        edges: deciles of the training values, 9 ascending numbers; the drift profile. Empty for "campaign".
+        edges: deciles of the training values, 9 ascending numbers; the drift profile. Empty for `CAMPAIGN`.
     """
 
     view: str
@@ -144,6 +150,8 @@ class Manifest(msgspec.Struct, frozen=True):
         created_at: ISO 8601, UTC.
         git_revision: of the code that trained; empty outside a checkout.
         data_fingerprint: SHA-256 of the training tables.
+        code_fingerprint: SHA-256 of the code that trained.
+        identity: `Identity.key_id` of the pseudonym key that the customers' keys were made with.
         device, device_reason: what it was trained on and why.
         services: what to read online.
         models: scorers by name (`names.SEGMENTS`, `names.RESPONSE`, `names.INACTIVE_28D`).
@@ -159,6 +167,8 @@ class Manifest(msgspec.Struct, frozen=True):
     created_at: str
     git_revision: str
     data_fingerprint: str
+    code_fingerprint: str
+    identity: str
     project: str
     device: str
     device_reason: str
@@ -222,6 +232,10 @@ def load(folder: Path) -> Bundle:
         BundleError: a file is missing, was changed, or cannot be read, naming it.
     """
     manifest = read_manifest(folder)
+    models = (*manifest.models.values(), manifest.tower.model)
+    for name in (ITEM_TABLE, POPULAR, ITEM_VECTORS, ANSWERS, *(model.file for model in models)):
+        if name not in manifest.files:
+            raise BundleError(f"The manifest of bundle {manifest.version} vouches for no {name}.", _REPUBLISH)
     for name, digest in manifest.files.items():
         path = folder / name
         if not path.is_file():
@@ -251,20 +265,43 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest alone, its files unchecked.
 
     Raises:
-        BundleError: there is none, or it cannot be read.
+        BundleError: there is none, it was changed, or it is another version's.
     """
     path = folder / MANIFEST
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except FileNotFoundError:
-        raise BundleError(f"There is no bundle in {folder}.", "Run `motherlode demo` or `motherlode train`.") from None
-    except (OSError, msgspec.DecodeError) as error:
-        raise BundleError(f"{path} cannot be read: {error}.", _REPUBLISH) from error
+        content = path.read_bytes()
+        digest = (folder / MANIFEST_DIGEST).read_text().strip()
+    except FileNotFoundError as error:
+        raise BundleError(f"There is no bundle in {folder}: {error.filename} is missing.", _TRAIN) from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise BundleError(f"{path} is not the file that was published.", _REPUBLISH)
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{path} cannot be read: {error}.", "It is of another release: train again.") from error
     if manifest.format != FORMAT:
         raise BundleError(
             f"Bundle {manifest.version} has format {manifest.format}, this version reads {FORMAT}.", _REPUBLISH
         )
+    if manifest.version != folder.name:
+        raise BundleError(f"{folder} holds the manifest of bundle {manifest.version}.", _REPUBLISH)
     return manifest
+
+
+def require_identity(manifest: Manifest, identity: Identity) -> None:
+    """Check that a bundle's customers are known by the keys that this identity makes.
+
+    Raises:
+        BundleError: they are not; every customer would be unknown.
+    """
+    if manifest.identity != identity.key_id:
+        made, here = (
+            f"the pseudonym key {each}" if each else "no pseudonym key" for each in (manifest.identity, identity.key_id)
+        )
+        raise BundleError(
+            f"Bundle {manifest.version} was made with {made}, here is {here}.",
+            "Set MOTHERLODE_PSEUDONYM_KEY as it was, or run every stage again.",
+        )
 
 
 def write(
@@ -291,24 +328,22 @@ def write(
     target = models / manifest.version
     if target.exists():
         raise BundleError(f"Bundle {manifest.version} exists.", "Train again; a version is never overwritten.")
-    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=models))
-    try:
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    complete = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(manifest, files=digests)), indent=1)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=models) as scratch:
+        folder = Path(scratch) / manifest.version
+        folder.mkdir()
         for name, content in files.items():
-            (scratch / name).write_bytes(content)
-        digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        complete = msgspec.structs.replace(manifest, files=digests)
-        (scratch / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(complete), indent=1))
-        verify(load(scratch))
-        scratch.chmod(0o755)
-        scratch.rename(target)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+            (folder / name).write_bytes(content)
+        (folder / MANIFEST).write_bytes(complete)
+        (folder / MANIFEST_DIGEST).write_text(hashlib.sha256(complete).hexdigest() + "\n")
+        verify(load(folder))
+        folder.rename(target)
     return target
 
 
 def versions(models: Path) -> list[str]:
-    """Every published version, oldest first."""
+    """Every written version, oldest first, published or not."""
     if not models.is_dir():
         return []
     return sorted(path.parent.name for path in models.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
@@ -338,15 +373,58 @@ def flip(models: Path, version: str) -> None:
     """
     if version not in versions(models):
         raise BundleError(
-            f"There is no bundle {version!r} in {models}.", f"Published: {', '.join(versions(models)) or 'none'}."
+            f"There is no bundle {version!r} in {models}.", f"Written: {', '.join(versions(models)) or 'none'}."
         )
-    handle, name = tempfile.mkstemp(prefix=".current-", dir=models)
+    known = published(models)
+    if known[-1:] != [version]:
+        _replace(models / PUBLISHED, [*known, version])
+    _replace(models / CURRENT, [version])
+
+
+def published(models: Path) -> list[str]:
+    """The versions that were made current, the current one last; those that were rolled back are not among them."""
+    try:
+        return (models / PUBLISHED).read_text().split()
+    except FileNotFoundError:
+        return []
+
+
+def previous(models: Path) -> str:
+    """The version that was current before, and is still there.
+
+    Raises:
+        BundleError: there is none.
+    """
+    now = current(models).name
+    for version in reversed(published(models)):
+        if version != now and version in versions(models):
+            return version
+    raise BundleError(f"No bundle was published before {now}.", "Train and publish a new one.")
+
+
+def flip_back(models: Path) -> str:
+    """Make the version before current again, as if the current one had never been published; returns it.
+
+    Raises:
+        BundleError: there is none.
+    """
+    version = previous(models)
+    known = published(models)
+    last = len(known) - known[::-1].index(version)
+    _replace(models / PUBLISHED, known[:last])
+    _replace(models / CURRENT, [version])
+    return version
+
+
+def _replace(path: Path, lines: Sequence[str]) -> None:
+    """Write a small file in one step; it is on the disk when this returns."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     with os.fdopen(handle, "w") as file:
-        file.write(version + "\n")
+        file.writelines(f"{line}\n" for line in lines)
         file.flush()
         os.fsync(file.fileno())
     Path(name).chmod(0o644)
-    Path(name).replace(models / CURRENT)
+    Path(name).replace(path)
 
 
 def collect(models: Path, keep: int) -> list[str]:
@@ -366,4 +444,5 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+_TRAIN: Final = "Run `motherlode demo`, or `motherlode train`."
 _REPUBLISH: Final = "Run `motherlode rollback`, or train and publish again."

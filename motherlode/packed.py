@@ -113,10 +113,6 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         return msgspec.json.decode(data, type=cls)
 
     @cached_property
-    def fixed_columns(self) -> tuple[Column, ...]:
-        return tuple(column for column in self.columns if column.fixed)
-
-    @cached_property
     def variable_columns(self) -> tuple[Column, ...]:
         return tuple(column for column in self.columns if not column.fixed)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from motherlode import names
-from motherlode.bundle import PROBABILITY_TOLERANCE, VECTOR_TOLERANCE, Bundle
+from motherlode.bundle import CAMPAIGN, PROBABILITY_TOLERANCE, VECTOR_TOLERANCE, Bundle
 from motherlode.compute import Compute
 from motherlode.errors import BundleError, DeviceError
 
@@ -198,7 +198,7 @@ def check_parts(bundle: Bundle) -> None:
     }
     for model in (*manifest.models.values(), manifest.tower.model):
         for each in model.inputs:
-            if each.view != "campaign" and (each.view, each.name) not in readable:
+            if each.view != CAMPAIGN and (each.view, each.name) not in readable:
                 raise refuse(f"{model.file} reads {each.view}.{each.name}, which no feature service holds")
             if not np.isfinite(each.default):
                 raise refuse(f"the default of {each.view}.{each.name} is {each.default}")

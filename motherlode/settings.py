@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final, Self
 
 from motherlode import names
 from motherlode.errors import SettingsError
+from motherlode.identity import Identity
 
 DEVICES: Final = ("auto", "cpu", "gpu")
 _FEWEST_HOUSEHOLDS: Final = 100
@@ -36,7 +37,7 @@ class Settings:
     redis_url: str | None = None
     device: str = "auto"
     ray_address: str | None = None
-    pseudonym_key: str | None = None
+    pseudonym_key: str | None = field(default=None, repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
     keep_bundles: int = 5
@@ -68,6 +69,7 @@ class Settings:
     def _check(self) -> None:
         if self.device not in DEVICES:
             raise SettingsError(f"Device {self.device!r} is unknown.", f"Use one of {', '.join(DEVICES)}.")
+        Identity(self.pseudonym_key)  # a key too short fails here, not after the first stage
         if not 1 <= self.port <= 65535:
             raise SettingsError(f"Port {self.port} cannot be listened on.", "Use a port from 1 to 65535.")
         if not self.project or not self.project.replace("_", "").isalnum():

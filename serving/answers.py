@@ -75,8 +75,8 @@ class Score(msgspec.Struct, frozen=True):
         customer_id: as it was asked for.
         status: `ok`; `stale`: a row is older than its time to live; `degraded`: Redis gave no answer, or a row
             is missing or damaged; `cold`: nothing is known of this customer.
-        segment: null where the status is `cold`, or Redis gave no answer.
-        scores: probabilities by model; null where the segment is, and `response` without a campaign.
+        segment: null where the status is `cold`, Redis gave no answer, or no feature that its model reads is fresh.
+        scores: probabilities by model; null as the segment is, by what each reads, and `response` without a campaign.
         features_age_s: seconds since the event time of the oldest row that was read; null where there is none.
         notes: why the answer is what it is; every feature that a default stands for.
     """

@@ -113,7 +113,7 @@ class Plan:
         return Known(raw, self._standings(rows, raw, at_us), rows)
 
     def matrix(self, model: str, raw: Floats, campaign: str | None = None) -> Floats:
-        """A model's inputs, every null replaced by its default.
+        """A model's inputs, whatever is null or not finite replaced by its default.
 
         Args:
             model: a model's name.
@@ -130,6 +130,15 @@ class Plan:
         for kind, column in layout.campaigns.items():
             full[:, column] = kind == campaign
         return full
+
+    def fresh(self, model: str, raw: Floats) -> npt.NDArray[np.bool_]:
+        """Of which customers a model reads any feature at all: shape (N,); of the others it would see defaults alone.
+
+        Args:
+            model: a model's name.
+            raw: `Known.raw`.
+        """
+        return np.asarray(np.isfinite(raw[:, self._layouts[model].source]).any(axis=1))
 
     def _standings(self, rows: Mapping[str, ViewRows], raw: Floats, at_us: int) -> Sequence[Standing]:
         statuses = np.stack([rows[request.view].status for request in self.requests])

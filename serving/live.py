@@ -50,9 +50,12 @@ class Live:
         """Serve the current bundle if it is another and verifies; loading does not hold up requests."""
         try:
             version = await asyncio.to_thread(lambda: bundle.current(self._settings.models).name)
-        except (BundleError, OSError):
+        except (BundleError, OSError, ValueError):
             return  # the pointer is gone or unreadable: what serves goes on serving
-        if version in (self.engine.version, self._refused_version):
+        if version == self.engine.version:
+            self._refused_version, self.refused = "", None
+            return
+        if version == self._refused_version:
             return
         try:
             engine = await asyncio.to_thread(self._load, version)

@@ -14,6 +14,7 @@ from serving.features import Known, Plan, Standing
 
 _DIGITS: Final = 6
 """Of a probability; float32 holds no more."""
+_NOT_FRESH: Final = "null, as no feature that they read is fresh: "
 
 
 class UnknownCampaignError(ValueError):
@@ -41,7 +42,7 @@ class Scorer:
         self._runtime = runtime
         self._plan = Plan(bundle.manifest.services, bundle.manifest.models)
         self._segments = {each.id: SegmentAnswer(each.id, each.name) for each in bundle.manifest.segments}
-        self._segmented = names.SEGMENTS in bundle.manifest.models
+        self._labelled = tuple(name for name in bundle.manifest.models if name == names.SEGMENTS)
         self._probabilities = tuple(name for name in bundle.manifest.models if name != names.SEGMENTS)
         self._asking = {name for name in self._probabilities if self._plan.campaigns(name)}
         self._nothing: Mapping[str, float | None] = dict.fromkeys(self._probabilities)
@@ -80,14 +81,15 @@ class Scorer:
         answers = {name: self._probability(name, known, campaign) for name in asked}
         labels = self._labels(known)
         notes = () if campaign is not None else self._unasked
+        unfounded = self._unfounded(known, (*self._labelled, *asked))
         return [
             Score(
                 customer_id=outside,
                 status=standing.status,
-                segment=self._segments.get(label),
+                segment=label,
                 scores={name: answers[name][i] if name in answers else None for name in self._probabilities},
                 features_age_s=standing.age_s,
-                notes=standing.with_notes(*notes),
+                notes=standing.with_notes(*unfounded[i], *notes),
             )
             if standing.status != "cold"
             else self._without(outside, standing)
@@ -100,23 +102,37 @@ class Scorer:
         return [self._without(outside, standing) for outside in ids]
 
     def segment(self, rows: Mapping[str, ViewRows], at_us: int) -> list[SegmentAnswer | None]:
-        """N customers' segments; None where rows are missing, stale or damaged."""
+        """N customers' segments; None where rows are missing, stale or damaged, or say nothing."""
         known = self._plan.know(rows, at_us)
         return [
-            self._segments.get(label) if standing.status == "ok" else None
+            label if standing.status == "ok" else None
             for standing, label in zip(known.standings, self._labels(known), strict=True)
         ]
 
-    def _probability(self, name: str, known: Known, campaign: str | None) -> list[float]:
+    def _probability(self, name: str, known: Known, campaign: str | None) -> list[float | None]:
         answer = self._runtime.run(name, self._plan.matrix(name, known.raw, campaign))
-        rounded: list[float] = np.round(answer.astype(np.float64), _DIGITS).tolist()
-        return rounded
+        rounded = np.round(answer.astype(np.float64), _DIGITS).tolist()
+        return [each if fresh else None for each, fresh in zip(rounded, self._fresh(name, known), strict=True)]
 
-    def _labels(self, known: Known) -> list[int]:
-        if not self._segmented:
-            return [-1] * len(known.raw)
-        labels: list[int] = self._runtime.run(names.SEGMENTS, self._plan.matrix(names.SEGMENTS, known.raw)).tolist()
-        return labels
+    def _labels(self, known: Known) -> list[SegmentAnswer | None]:
+        if not self._labelled:
+            return [None] * len(known.raw)
+        labels = self._runtime.run(names.SEGMENTS, self._plan.matrix(names.SEGMENTS, known.raw)).tolist()
+        return [
+            self._segments.get(label) if fresh else None
+            for label, fresh in zip(labels, self._fresh(names.SEGMENTS, known), strict=True)
+        ]
+
+    def _fresh(self, name: str, known: Known) -> list[bool]:
+        """Of whom a model's answer would be more than its defaults'."""
+        fresh: list[bool] = self._plan.fresh(name, known.raw).tolist()
+        return fresh
+
+    def _unfounded(self, known: Known, asked: Sequence[str]) -> list[tuple[str, ...]]:
+        """N customers' note of the answers that are null because nothing they rest on is fresh; none where none is."""
+        fresh = {name: self._fresh(name, known) for name in asked}
+        unfounded = [[name for name in asked if not fresh[name][i]] for i in range(len(known.raw))]
+        return [(_NOT_FRESH + ", ".join(each),) if each else () for each in unfounded]
 
     def _without(self, outside: int | str, standing: Standing) -> Score:
         return Score(outside, standing.status, None, self._nothing, standing.age_s, list(standing.notes))

@@ -1,6 +1,6 @@
 """From a training frame to a model's matrix, and the record of it that serving fills the same matrix by.
 
-A feature that is null is set to the training median, here and in serving: a model never sees a hole.
+A feature that is null or not finite is set to the training median, here and in serving: a model never sees a hole.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,8 @@ import numpy.typing as npt
 import polars as pl
 
 from motherlode import names
-from motherlode.bundle import Input
+from motherlode.bundle import CAMPAIGN, Input
 from motherlode.errors import DataError
-
-CAMPAIGN: Final = "campaign"
-"""The view of the inputs that are 1 for the request's campaign type, else 0."""
 
 _SEPARATOR: Final = "__"
 _DECILES: Final = np.arange(1, 10) / 10
@@ -37,19 +34,17 @@ def learn(frame: pl.DataFrame, columns: Sequence[str], campaign_types: Sequence[
         campaign_types: one input each, after the features.
 
     Returns:
-        Each feature with its median and its deciles. A feature without any value gets 0 and no deciles. A request
-        that names no campaign is taken to be of the type most trained on.
+        Each feature with its median and its deciles. A feature without any value gets 0 and no deciles.
     """
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise DataError(f"The training frame lacks {missing}.", f"It has {frame.columns}.")
-    usual = frame[names.CAMPAIGN_TYPE].mode().sort()[0] if campaign_types and frame.height else None
-    kinds = (Input(CAMPAIGN, kind, float(kind == usual)) for kind in campaign_types)
+    kinds = (Input(CAMPAIGN, kind, 0.0) for kind in campaign_types)
     return (*(_feature(column, frame[column]) for column in columns), *kinds)
 
 
 def matrix(frame: pl.DataFrame, inputs: Sequence[Input]) -> Matrix:
-    """The frame as a model takes it: float32, shape (rows, len(inputs)), nulls and NaN imputed.
+    """The frame as a model takes it: float32, shape (rows, len(inputs)), whatever is null or not finite imputed.
 
     Args:
         frame: with the inputs' columns; with `campaign_type` where an input asks for it.
@@ -66,7 +61,8 @@ def label(each: Input) -> str:
 
 def _feature(column: str, values: pl.Series) -> Input:
     view, _, name = column.partition(_SEPARATOR)
-    present = values.cast(pl.Float64).fill_nan(None).drop_nulls().to_numpy()
+    numbers = values.cast(pl.Float64)
+    present = numbers.filter(numbers.is_finite()).to_numpy()
     if len(present) == 0:
         return Input(view, name, 0.0)
     edges = np.quantile(present, _DECILES)
@@ -78,4 +74,4 @@ def _column(each: Input) -> pl.Expr:
     if each.view == CAMPAIGN:
         return (pl.col(names.CAMPAIGN_TYPE) == each.name).cast(pl.Float32).fill_null(0.0).alias(label(each))
     values = pl.col(f"{each.view}{_SEPARATOR}{each.name}").cast(pl.Float32)
-    return values.fill_nan(None).fill_null(each.default).alias(label(each))
+    return pl.when(values.is_finite()).then(values).otherwise(pl.lit(each.default, pl.Float32)).alias(label(each))

@@ -21,7 +21,7 @@ from motherlode.settings import Settings
 from training import churn, labels, publish, response, segments
 from training.evaluate import Evidence
 from training.popular import SEGMENT, popular
-from training.publish import Recommender
+from training.publish import Origin, Recommender
 from training.report import Distribution, Plane, Profile, ReportData, distribution, render
 from training.segments import Segmentation
 from training.two_tower import fit as two_tower
@@ -31,6 +31,7 @@ SEED: Final = 0
 STEPS: Final = 6 + Options().epochs + 2
 """How often `train` calls `on_step`: frames, three scorers, the recommender's passes, the report, the bundle."""
 
+_CODE: Final = {".py", ".html", ".css"}
 _TOWER_VIEWS: Final = (names.RFM, names.AFFINITY)
 _KEYS: Final = [names.CUSTOMER_ID, names.EVENT_TIMESTAMP]
 
@@ -73,8 +74,8 @@ def train(
         BundleError: the bundle does not answer as its training did; nothing is left behind.
     """
     advance = on_step or (lambda _: None)
-    fingerprint = data_fingerprint(settings)
-    if not again and (valid := _still_valid(settings, compute, fingerprint)) is not None:
+    origin = _origin(settings)
+    if not again and (valid := _still_valid(settings, compute, origin)) is not None:
         return valid
     frames = _frames(settings)
     advance("frames")
@@ -93,9 +94,7 @@ def train(
     folder = publish.write(
         settings,
         compute,
-        datetime.now(UTC),
-        fingerprint,
-        (store.resolve(settings, names.SCORING), store.resolve(settings, names.RECOMMENDATION)),
+        origin,
         scorers,
         segmentation.segments,
         recommender,
@@ -119,16 +118,33 @@ def data_fingerprint(settings: Settings) -> str:
     return lineage.combine({"integrated": warehouse.fingerprint(settings), **parts})
 
 
-def _still_valid(settings: Settings, compute: Compute, fingerprint: str) -> Path | None:
-    """A whole bundle that this data, these libraries and this device made: the current one, else the newest."""
+def code_fingerprint() -> str:
+    """SHA-256 over every file of this room."""
+    room = Path(__file__).parent
+    return lineage.combine(
+        {str(path.relative_to(room)): bundle.sha256(path) for path in room.rglob("*") if path.suffix in _CODE}
+    )
+
+
+def _origin(settings: Settings) -> Origin:
+    services = (store.resolve(settings, name) for name in (names.SCORING, names.RECOMMENDATION))
+    return Origin(
+        created=datetime.now(UTC),
+        data_fingerprint=data_fingerprint(settings),
+        code_fingerprint=code_fingerprint(),
+        services={service.name: service for service in services},
+    )
+
+
+def _still_valid(settings: Settings, compute: Compute, origin: Origin) -> Path | None:
+    """A whole bundle of this origin, these libraries and this device: the current one, else the newest."""
     newest_first = [settings.models / version for version in reversed(bundle.versions(settings.models))]
     with suppress(BundleError):
         newest_first.insert(0, bundle.current(settings.models))
-    wanted = (fingerprint, compute.kind, dict(publish.libraries()))
     for folder in newest_first:
         with suppress(BundleError):
             manifest = bundle.load(folder).manifest
-            if (manifest.data_fingerprint, manifest.device, dict(manifest.libraries)) == wanted:
+            if origin.made(manifest) and (manifest.device, manifest.libraries) == (compute.kind, publish.libraries()):
                 return folder
     return None
 

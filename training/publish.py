@@ -16,9 +16,35 @@ from motherlode import __version__, bundle, names
 from motherlode.bundle import ItemTable, Manifest, Popular, Quality, Segment, Service, Tower
 from motherlode.compute import Compute
 from motherlode.compute import libraries as compute_libraries
+from motherlode.identity import Identity
 from motherlode.runtime import verify
 from motherlode.settings import Settings
 from training.result import Fitted
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a bundle comes from.
+
+    Attributes:
+        created: when; UTC. It names the version.
+        data_fingerprint: SHA-256 of the training tables.
+        code_fingerprint: SHA-256 of the code that trained.
+        services: what serving reads online, by name.
+    """
+
+    created: datetime
+    data_fingerprint: str
+    code_fingerprint: str
+    services: Mapping[str, Service]
+
+    def made(self, manifest: Manifest) -> bool:
+        """Whether a bundle comes from the same data, code and features."""
+        return (manifest.data_fingerprint, manifest.code_fingerprint, dict(manifest.services)) == (
+            self.data_fingerprint,
+            self.code_fingerprint,
+            dict(self.services),
+        )
 
 
 @dataclass(frozen=True)
@@ -47,9 +73,7 @@ class Recommender:
 def write(
     settings: Settings,
     compute: Compute,
-    created: datetime,
-    data_fingerprint: str,
-    services: Sequence[Service],
+    origin: Origin,
     scorers: Sequence[Fitted],
     segments: Sequence[Segment],
     recommender: Recommender,
@@ -61,9 +85,7 @@ def write(
     Args:
         settings: where the bundles lie.
         compute: what it was trained on, and why.
-        created: when; UTC. It names the version.
-        data_fingerprint: SHA-256 of the training tables.
-        services: what serving reads online.
+        origin: when, from what, by which code.
         scorers: the tabular models.
         segments: the segments, by id.
         recommender: see `Recommender`.
@@ -78,14 +100,16 @@ def write(
     """
     manifest = Manifest(
         format=bundle.FORMAT,
-        version=version_of(created),
-        created_at=created.isoformat(timespec="seconds"),
+        version=version_of(origin.created),
+        created_at=origin.created.isoformat(timespec="seconds"),
         git_revision=git_revision(),
-        data_fingerprint=data_fingerprint,
+        data_fingerprint=origin.data_fingerprint,
+        code_fingerprint=origin.code_fingerprint,
+        identity=Identity(settings.pseudonym_key).key_id,
         project=settings.project,
         device=compute.kind,
         device_reason=compute.reason,
-        services={service.name: service for service in services},
+        services=origin.services,
         models={fitted.name: fitted.model for fitted in scorers},
         segments=tuple(segments),
         tower=recommender.tower,
@@ -113,9 +137,25 @@ def publish(settings: Settings, version: str) -> list[str]:
     """
     if version not in bundle.versions(settings.models):
         bundle.flip(settings.models, version)  # names the versions there are
-    verify(bundle.load(settings.models / version))
+    _verify(settings, version)
     bundle.flip(settings.models, version)
     return bundle.collect(settings.models, settings.keep_bundles)
+
+
+def take_back(settings: Settings) -> str:
+    """Verify the bundle that was published before the current one and make it current; returns its version.
+
+    Raises:
+        BundleError: there is none, or it does not verify; the current one keeps serving.
+    """
+    _verify(settings, bundle.previous(settings.models))
+    return bundle.flip_back(settings.models)
+
+
+def _verify(settings: Settings, version: str) -> None:
+    loaded = bundle.load(settings.models / version)
+    bundle.require_identity(loaded.manifest, Identity(settings.pseudonym_key))
+    verify(loaded)
 
 
 def version_of(created: datetime) -> str:

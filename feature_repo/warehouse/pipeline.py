@@ -77,8 +77,7 @@ def _inputs(settings: Settings, landing: Landing) -> str:
         {
             **{f"raw/{name}": digest for name, digest in landing.raw_sha256.items()},
             "shift": str(landing.shift_weeks),
-            # The key's id, not the key: what it makes of a text that is no customer's.
-            "identity": Identity(settings.pseudonym_key).join_key("motherlode key id"),
+            "identity": Identity(settings.pseudonym_key).key_id,
             "contract": str(contract.VERSION),
         }
     )

@@ -1,16 +1,19 @@
 """`motherlode demo`: the main job on real data, from raw tables to live answers."""
 
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from feature_repo.warehouse import tables
+from feature_repo.features import catalogue, snapshots
+from feature_repo.warehouse import Lineage, tables
 from motherlode import bundle, names
 from motherlode.cli import evaluate, ingest, options, pipeline
+from motherlode.cli.lock import exclusive
 from motherlode.cli.stages import Stages
-from motherlode.compute import choose
+from motherlode.compute import Compute, choose
 from motherlode.redis_server import running
 from motherlode.settings import Settings
 from serving import server
@@ -38,6 +41,7 @@ def demo(serve: bool, port: int | None, home: Path | None, device: str | None) -
         manifest = bundle.read_manifest(folder)
         evaluate.show(console, manifest)
         _next_steps(console, bound, folder)
+        _warn_if_stale(console, bound)
         if serve:
             server.run(bound, on_ready=lambda: console.print(f"Serving on {server.address(bound)} until Ctrl-C."))
 
@@ -46,6 +50,13 @@ def run(settings: Settings, console: Console) -> Path:
     """Every stage up to the published bundle; returns its folder."""
     stages = Stages(console)
     compute = choose(settings.device)
+    with exclusive(settings):
+        lineage, folder = _stages(settings, compute, stages)
+    ingest.show(console, lineage)
+    return folder
+
+
+def _stages(settings: Settings, compute: Compute, stages: Stages) -> tuple[Lineage, Path]:
     lineage = pipeline.ingest(settings, stages)
     pipeline.features(settings, compute, stages)
     pipeline.materialise(settings, stages)
@@ -54,8 +65,20 @@ def run(settings: Settings, console: Console) -> Path:
         publish(settings, folder.name)
         advance(folder.name)
     pipeline.keep_times(settings, stages)
-    ingest.show(console, lineage)
-    return folder
+    return lineage, folder
+
+
+def _warn_if_stale(console: Console, settings: Settings) -> None:
+    """The demo's dates were moved at its first landing; long after it, its features are too old to serve."""
+    newest: datetime = snapshots.snapshot_times(tables.scan_all(settings))[names.EVENT_TIMESTAMP].to_list()[-1]
+    age = datetime.now(UTC) - newest
+    if age > catalogue.TTL:
+        console.print(
+            f"[yellow]The newest snapshot is {age.days} days old, so every answer is flagged stale.[/] "
+            f"Delete {settings.raw} and run again: the demo's dates move to today.",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def _next_steps(console: Console, settings: Settings, folder: Path) -> None:

@@ -37,7 +37,7 @@ def evaluate(version: str | None, home: Path | None) -> None:
 
 def show(console: Console, manifest: Manifest) -> None:
     """Print the models' quality beside their baselines, and the segments."""
-    table = Table(title=f"Model quality, bundle {manifest.version}, on data that no fit and no choice has seen")
+    table = Table(title=f"Model quality, bundle {manifest.version}, on the held-out part")
     table.add_column("")
     table.add_column("model", justify="right")
     table.add_column("baseline", justify="right")

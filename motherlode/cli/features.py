@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from motherlode.cli import options, pipeline
+from motherlode.cli.lock import exclusive
 from motherlode.cli.stages import Stages
 from motherlode.compute import choose
 from motherlode.settings import Settings
@@ -17,4 +18,5 @@ from motherlode.settings import Settings
 def features(home: Path | None, device: str | None) -> None:
     """Compute the weekly feature snapshots and apply their definitions to Feast's registry."""
     settings = Settings.from_env(home=home, device=device)
-    pipeline.features(settings, choose(settings.device), Stages(Console()))
+    with exclusive(settings):
+        pipeline.features(settings, choose(settings.device), Stages(Console()))

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from feature_repo.warehouse import Lineage
 from motherlode.cli import options, pipeline
+from motherlode.cli.lock import exclusive
 from motherlode.cli.stages import Stages
 from motherlode.settings import Settings
 
@@ -17,7 +18,10 @@ from motherlode.settings import Settings
 def ingest(home: Path | None) -> None:
     """Land the demo's tables, clean them and integrate them. The same tables twice change nothing."""
     console = Console()
-    show(console, pipeline.ingest(Settings.from_env(home=home), Stages(console)))
+    settings = Settings.from_env(home=home)
+    with exclusive(settings):
+        lineage = pipeline.ingest(settings, Stages(console))
+    show(console, lineage)
 
 
 def show(console: Console, lineage: Lineage) -> None:

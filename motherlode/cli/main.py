@@ -4,6 +4,7 @@ So `motherlode serve` runs where only serving is installed, and `--help` answers
 """
 
 import importlib
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -22,7 +23,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "features": "warehouse → feature snapshots, applied to Feast",
         "materialize": "feature snapshots → online store",
         "status": "what lies where, and how fresh it is",
-        "train": "train every model, write and publish a bundle",
+        "train": "train every model and write a bundle",
         "evaluate": "print a bundle's figures beside their baselines",
         "publish": "make a bundle the one that serves",
         "rollback": "serve the bundle before",
@@ -77,11 +78,17 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a known error prints what is wrong and the remedy, and exits with 1."""
+    # A service manager's stop unwinds as Ctrl-C does, so that what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         code: Any = cli.main(args=arguments, prog_name="motherlode", standalone_mode=False)
     except MotherlodeError as error:
         _fail(error.problem, error.remedy)
-    except click.exceptions.Abort:
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}.", "Check that the folder is there, is yours, and has room.")
+    except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(130)
     except click.ClickException as error:
         error.show()

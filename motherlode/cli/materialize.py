@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from motherlode.cli import options, pipeline
+from motherlode.cli.lock import exclusive
 from motherlode.cli.stages import Stages
 from motherlode.redis_server import running
 from motherlode.settings import Settings
@@ -14,8 +15,13 @@ from motherlode.settings import Settings
 @click.command()
 @options.home
 def materialize(home: Path | None) -> None:
-    """Write what is new in the feature snapshots into the online store, as `feast materialize-incremental` does."""
+    """Write the newest feature snapshots into the online store, as `feast materialize-incremental` does.
+
+    Rows that may have arrived late are sent again; what is older than the row in Redis changes nothing.
+    """
     console = Console()
-    with running(Settings.from_env(home=home)) as settings:
+    unbound = Settings.from_env(home=home)
+    pipeline.require_features(unbound)
+    with exclusive(unbound), running(unbound) as settings:
         written = pipeline.materialise(settings, Stages(console))
-    console.print(f"{sum(written.values()):,} rows written in {len(written)} views.")
+    console.print(f"{sum(written.values()):,} rows sent in {len(written)} views.")

@@ -8,6 +8,7 @@ from feature_repo import store, warehouse
 from feature_repo.features import catalogue, snapshots
 from motherlode.cli.stages import Stages
 from motherlode.compute import Compute, room
+from motherlode.errors import DataError
 from motherlode.settings import Settings
 from training import pipeline as training
 
@@ -25,6 +26,16 @@ def features(settings: Settings, compute: Compute, stages: Stages) -> None:
     with stages.stage("feast apply", 1) as advance:
         store.apply(settings)
         advance("")
+
+
+def require_features(settings: Settings) -> None:
+    """Check that there is something to bring online, before a server is started for it.
+
+    Raises:
+        DataError: no snapshot was built here.
+    """
+    if not snapshots.read(settings):
+        raise DataError(f"There are no feature snapshots in {settings.mart}.", "Run `motherlode features`.")
 
 
 def materialise(settings: Settings, stages: Stages) -> dict[str, int]:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from motherlode import bundle
 from motherlode.cli import options
+from motherlode.cli.lock import exclusive
 from motherlode.errors import BundleError
 from motherlode.settings import Settings
 from training.publish import publish as put_in_place
@@ -23,7 +24,8 @@ def publish(version: str | None, home: Path | None) -> None:
         if not known:
             raise BundleError(f"No bundle was written in {settings.models}.", "Run `motherlode train` first.")
         version = known[-1]
-    gone = put_in_place(settings, version)
+    with exclusive(settings):
+        gone = put_in_place(settings, version)
     console = Console()
     console.print(f"Bundle {version} is current.")
     if gone:

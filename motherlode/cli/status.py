@@ -14,11 +14,11 @@ from feature_repo.features import snapshots
 from feature_repo.features.catalogue import VIEWS, View
 from motherlode import bundle, online, packed, redis_server
 from motherlode.cli import options
-from motherlode.errors import BundleError
+from motherlode.errors import BundleError, StoreError
 from motherlode.settings import Settings
 
 _SAMPLE = 10_000
-"""Keys looked at a view, so that a large store is not walked whole."""
+"""Keys counted a view at the most."""
 
 
 @click.command()
@@ -26,7 +26,12 @@ _SAMPLE = 10_000
 def status(home: Path | None) -> None:
     """Show every view's snapshots and online rows with their ages, and the bundle that serves."""
     console = Console()
-    with redis_server.running(Settings.from_env(home=home)) as settings:
+    unbound = Settings.from_env(home=home)
+    if not unbound.home.is_dir():
+        raise StoreError(
+            f"There is no state in {unbound.home}.", "Run `motherlode demo`, or name its folder by --home."
+        )
+    with redis_server.running(unbound) as settings:
         table = Table(title=f"State in {settings.home}")
         for heading in ("view", "snapshots", "rows", "built", "online rows", "newest event", "fresh"):
             table.add_column(heading, justify="right" if heading in ("snapshots", "rows", "online rows") else "left")

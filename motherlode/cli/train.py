@@ -8,6 +8,7 @@ from rich.console import Console
 from motherlode import bundle
 from motherlode.cli import options, pipeline
 from motherlode.cli.evaluate import show
+from motherlode.cli.lock import exclusive
 from motherlode.cli.stages import Stages
 from motherlode.compute import choose
 from motherlode.settings import Settings
@@ -24,6 +25,9 @@ def train(home: Path | None, device: str | None, again: bool) -> None:
     """
     settings = Settings.from_env(home=home, device=device)
     console = Console()
-    folder = pipeline.train(settings, choose(settings.device), Stages(console), again=again)
+    with exclusive(settings):
+        before = bundle.versions(settings.models)
+        folder = pipeline.train(settings, choose(settings.device), Stages(console), again=again)
     show(console, bundle.read_manifest(folder))
-    console.print(f"Bundle {folder.name} is written. Serve it with: motherlode publish {folder.name}")
+    what = "is still valid, nothing was trained (--again trains)" if folder.name in before else "is written"
+    console.print(f"Bundle {folder.name} {what}. Serve it with: motherlode publish {folder.name}", soft_wrap=True)

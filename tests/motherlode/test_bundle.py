@@ -11,6 +11,7 @@ import pytest
 from motherlode import bundle
 from motherlode.bundle import Bundle, ItemTable, Manifest, Model, Popular, Tower
 from motherlode.errors import BundleError
+from motherlode.identity import Identity
 
 
 def npy(array: Any) -> bytes:
@@ -26,6 +27,8 @@ def manifest(version: str) -> Manifest:
         created_at="2026-01-01T00:00:00+00:00",
         git_revision="",
         data_fingerprint="f",
+        code_fingerprint="c",
+        identity="",
         project="p",
         device="cpu",
         device_reason="asked for",
@@ -87,12 +90,33 @@ def test_a_flipped_byte_and_a_missing_file_are_refused_by_name(tmp_path: Path, n
         bundle.load(folder)
 
 
-def test_a_truncated_manifest_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_that_was_changed_cut_short_or_moved_is_refused(tmp_path: Path) -> None:
     folder = bundle.write(tmp_path, manifest("v1"), files(), accept)
     path = folder / bundle.MANIFEST
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(BundleError, match="cannot be read"):
-        bundle.load(folder)
+    whole = path.read_bytes()
+    for damaged in (whole[:-20], whole.replace(b"0.5", b"0.0"), b""):
+        assert damaged != whole
+        path.write_bytes(damaged)
+        with pytest.raises(BundleError, match="not the file that was published"):
+            bundle.load(folder)
+    path.write_bytes(whole)
+    with pytest.raises(BundleError, match="holds the manifest of bundle v1"):
+        bundle.load(folder.rename(tmp_path / "v2"))
+
+
+def test_a_model_that_the_manifest_does_not_vouch_for_is_refused(tmp_path: Path) -> None:
+    without = {name: content for name, content in files().items() if name != "user_tower.onnx"}
+    with pytest.raises(BundleError, match=r"vouches for no user_tower\.onnx"):
+        bundle.write(tmp_path, manifest("v1"), without, accept)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_is_bound_to_the_key_its_customers_are_known_by() -> None:
+    bundle.require_identity(manifest("v1"), Identity())
+    with pytest.raises(BundleError, match="no pseudonym key, here is the pseudonym key") as caught:
+        bundle.require_identity(manifest("v1"), Identity("k" * 16))
+    assert "MOTHERLODE_PSEUDONYM_KEY" in caught.value.remedy
+    assert "k" * 16 not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +155,21 @@ def test_flip_rolls_forward_and_back_and_names_what_there_is(tmp_path: Path) -> 
     with pytest.raises(BundleError, match="'v9'") as caught:
         bundle.flip(tmp_path, "v9")
     assert "v1, v2" in caught.value.remedy
+
+
+def test_a_rollback_goes_back_along_what_was_published(tmp_path: Path) -> None:
+    """Not to a bundle that was written and never published; twice goes back twice."""
+    for version in ("v1", "v2", "v3", "v4"):
+        bundle.write(tmp_path, manifest(version), files(), accept)
+    for version in ("v1", "v3", "v4"):
+        bundle.flip(tmp_path, version)
+    assert bundle.flip_back(tmp_path) == "v3"
+    assert bundle.flip_back(tmp_path) == "v1", "v2 was never published"
+    assert bundle.current(tmp_path).name == "v1"
+    with pytest.raises(BundleError, match="No bundle was published before v1"):
+        bundle.flip_back(tmp_path)
+    bundle.flip(tmp_path, "v2")
+    assert bundle.previous(tmp_path) == "v1"
 
 
 def test_old_bundles_are_collected_but_never_the_current_one(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_drift_profile_is_nine_ascending_deciles() -> None:
 
 def test_the_campaign_is_one_hot_and_an_unknown_type_is_none_of_them() -> None:
     inputs = learn(FRAME, (), ("Type A", "Type B"))
-    assert inputs == (Input("campaign", "Type A", 0.0), Input("campaign", "Type B", 1.0))
+    assert inputs == (Input("campaign", "Type A", 0.0), Input("campaign", "Type B", 0.0))
     assert matrix(FRAME, inputs).tolist() == [[1, 0], [0, 1], [0, 1], [0, 0], [0, 1]]
 
 
