@@ -2,30 +2,43 @@
 # Paths are relative on purpose: make splits absolute ones at the spaces of a folder's name.
 
 PYTHON ?= python3.11
-BIN := .venv/bin
-SETUP := .venv/.setup
+# cpu or gpu: each device has its own environment, from the one lock.
+DEVICE ?= cpu
+ifeq ($(filter $(DEVICE),cpu gpu),)
+$(error DEVICE is '$(DEVICE)'; use cpu or gpu)
+endif
+VENV := $(if $(filter gpu,$(DEVICE)),.venv-gpu,.venv)
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.setup
+# Is there a GPU? Asked of the driver's library, as motherlode/compute/driver.py does, before anything is installed.
+HAS_GPU := $(PYTHON) -c 'import ctypes, sys; sys.exit(ctypes.CDLL("libcuda.so.1").cuInit(0) != 0)' 2>/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu lint check-gpu bench lock clean
+.PHONY: help setup demo test test-gpu parity lint check-gpu bench lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo
+	@echo "  DEVICE=gpu after a command runs it on the GPU, with RAPIDS, from an environment of its own, .venv-gpu."
 
 setup: $(SETUP) ## create .venv and install everything, at the locked versions
 
 $(SETUP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Motherlode needs Python 3.11: '$(PYTHON)' is not on the PATH. Name it with PYTHON=…"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train,demo,dev]'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(DEVICE),train,demo,dev]'
 	@touch $@
 
 demo: $(SETUP) ## run the main job on real data and serve it until Ctrl-C
-	$(BIN)/motherlode demo --serve
+	$(BIN)/motherlode demo --serve$(if $(filter gpu,$(DEVICE)), --device gpu)
 
 test: $(SETUP) ## pass the tests
 	$(BIN)/python -m pytest -q
 
-test-gpu: $(SETUP) ## the parity suite; it runs only where there is a GPU, and says so when it skips
+test-gpu: ## the parity suite; it runs only where there is a GPU, and says so when it skips
+	@if $(HAS_GPU); then $(MAKE) --no-print-directory parity DEVICE=gpu; else $(MAKE) --no-print-directory parity; fi
+
+parity: $(SETUP)
 	$(BIN)/python -m pytest -q -m gpu tests/gpu tests/contract
 
 lint: $(SETUP) ## style, types, and the import rule
@@ -46,5 +59,5 @@ bench: $(SETUP) ## run every benchmark; tables here, figures in benchmarks/resul
 lock: ## resolve constraints.txt anew for both devices
 	$(PYTHON) scripts/lock.py
 
-clean: ## remove the environment, the demo's state and the caches
-	rm -rf .venv .motherlode .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove the environments, the demo's state and the caches
+	rm -rf .venv .venv-gpu .motherlode .mypy_cache .ruff_cache .pytest_cache .hypothesis

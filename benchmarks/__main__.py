@@ -4,7 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-NOT_BENCHMARKS = {"__init__", "__main__", "results", "http_load"}
+NOT_BENCHMARKS = {"__init__", "__main__", "results"}
 
 
 def main() -> None:

@@ -27,7 +27,11 @@ ENDPOINTS = {
     "healthz (does nothing)": ("GET", "/healthz", None),
     "score, 1 customer": ("POST", "/v1/score", {"customer_ids": [1], "campaign": {"type": "Type A"}}),
     "recommend, 1 customer, k = 10": ("POST", "/v1/recommend", {"customer_ids": [1], "k": 10}),
-    "score, 100 customers": ("POST", "/v1/score", {"customer_ids": list(range(1, 101))}),
+    "score, 100 customers": (
+        "POST",
+        "/v1/score",
+        {"customer_ids": list(range(1, 101)), "campaign": {"type": "Type A"}},
+    ),
     "recommend, 100 customers, k = 10": ("POST", "/v1/recommend", {"customer_ids": list(range(1, 101)), "k": 10}),
 }
 

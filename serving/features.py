@@ -7,15 +7,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from motherlode.bundle import Model, Service
+from motherlode.bundle import CAMPAIGN, Model, Service
 from motherlode.errors import BundleError
 from motherlode.online import ViewRequest
 from motherlode.packed import Column, ViewRows
 from motherlode.packed import Status as RowStatus
 from serving.answers import Status
-
-CAMPAIGN: Final = "campaign"
-"""The view of the inputs that come with the request."""
 
 _DAY_S: Final = 86_400.0
 _GONE: Final = (RowStatus.UNKNOWN, RowStatus.ERASED)

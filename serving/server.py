@@ -28,6 +28,7 @@ import msgspec
 from motherlode import bundle, runtime
 from motherlode.compute import choose
 from motherlode.errors import ServingError, SettingsError
+from motherlode.identity import Identity
 from motherlode.settings import Settings, environment
 from serving import haproxy, processes
 from serving.processes import Record, end_orphans, end_session, record_path, remove_temp
@@ -144,7 +145,9 @@ def run(settings: Settings, on_ready: Callable[[], None], profile: str = FAST) -
     if settings.ray_address is None:
         require_free_port(settings)
     choose(settings.device, "serving")
-    runtime.verify(bundle.load(bundle.current(settings.models)))
+    loaded = bundle.load(bundle.current(settings.models))
+    bundle.require_identity(loaded.manifest, Identity(settings.pseudonym_key))
+    runtime.verify(loaded)
     with _stop_signals() as stopping:
         for each in _attempts(settings, profile):
             problem = _serve(settings, each, on_ready, stopping)

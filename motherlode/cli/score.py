@@ -8,6 +8,7 @@ from rich.console import Console
 from motherlode import bundle
 from motherlode.cli import options
 from motherlode.errors import SettingsError
+from motherlode.identity import Identity
 from motherlode.settings import Settings
 from training.batch import score_all
 
@@ -24,6 +25,7 @@ def score(out: Path, campaign: str | None, home: Path | None) -> None:
     if not out.absolute().parent.is_dir():
         raise SettingsError(f"The folder of {out} does not exist.", "Make it first.")
     serving = bundle.load(bundle.current(settings.models))
+    bundle.require_identity(serving.manifest, Identity(settings.pseudonym_key))
     try:
         scores = score_all(settings, serving, campaign)
     except ValueError as error:
@@ -31,8 +33,7 @@ def score(out: Path, campaign: str | None, home: Path | None) -> None:
     scratch = out.with_name(f".{out.name}.writing")
     scores.write_parquet(scratch)
     scratch.replace(out)
-    known = scores["segment_id"].count()
+    counts = ", ".join(f"{n:,} {status}" for status, n in scores["status"].value_counts(sort=True).iter_rows())
     Console().print(
-        f"{scores.height:,} customers in {out}, {known:,} with a fresh snapshot, by bundle {serving.manifest.version}.",
-        soft_wrap=True,
+        f"{scores.height:,} customers in {out} ({counts}), by bundle {serving.manifest.version}.", soft_wrap=True
     )

@@ -15,8 +15,8 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from motherlode.compute import Compute, Room, choose, room
-from motherlode.errors import DataError, DeviceError
+from motherlode.compute import Compute, Room, room
+from motherlode.errors import DataError
 
 BLOBS = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
 SIZES = (60, 30, 10)
@@ -26,10 +26,8 @@ SIZES = (60, 30, 10)
 def backend(request: pytest.FixtureRequest) -> Room:
     if request.param == "cpu":
         return room(Compute("cpu", "a test"))
-    try:
-        return room(choose("gpu"))
-    except DeviceError as error:
-        pytest.skip(f"needs a GPU: {error.problem}")
+    found: Room = request.getfixturevalue("gpu_room")
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -11,19 +11,15 @@ import pytest
 from feature_repo.features.affinity import DEPARTMENTS
 from feature_repo.warehouse.contract import SCHEMAS
 from motherlode import names
-from motherlode.compute import Compute, Room, choose, room
-from motherlode.errors import DeviceError
+from motherlode.compute import Compute, Room, room
 
 FIRST_DAY = datetime(2017, 1, 4, tzinfo=UTC)
 WEEKS = 30
 
 
 @pytest.fixture(scope="session")
-def gpu() -> Room:
-    try:
-        return room(choose("gpu"))
-    except DeviceError as error:
-        pytest.skip(f"needs a GPU: {error.problem}")
+def gpu(gpu_room: Room) -> Room:
+    return gpu_room
 
 
 @pytest.fixture(scope="session")

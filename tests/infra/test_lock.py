@@ -1,6 +1,8 @@
 """One lock for two devices: it is whole, it agrees with itself, and it is what is installed here."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,18 +15,67 @@ from packaging.requirements import Requirement
 from scripts import lock
 
 ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 LOCK = (ROOT / "constraints.txt").read_text()
 LOCKED = lock.read(LOCK)
 
 
 def declared() -> list[Requirement]:
     """Every requirement of pyproject.toml: base, extras and build."""
-    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    project = document["project"]
-    lines = [*project["dependencies"], *document["build-system"]["requires"]]
+    project = PROJECT["project"]
+    lines = [*project["dependencies"], *PROJECT["build-system"]["requires"]]
     for extra in project["optional-dependencies"].values():
         lines += extra
     return [Requirement(line) for line in lines]
+
+
+def declared_for(*extras: str) -> set[str]:
+    """The distributions that the base and these extras ask for themselves."""
+    project = PROJECT["project"]
+    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    return {lock.normal(Requirement(line).name) for line in lines}
+
+
+def third_party(package: str) -> set[str]:
+    """The top-level names that a package of ours imports and that are neither ours nor the standard library's."""
+    found = set()
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add(node.module or "")
+    return {name.partition(".")[0] for name in found} - sys.stdlib_module_names - set(PACKAGES)
+
+
+def distributions() -> dict[str, set[str]]:
+    """Top-level name → the distributions that bring it, here; RAPIDS' as they are named where they are not."""
+    gpu = {re.sub(r"-cu\d+$", "", name).replace("-", "_"): {name} for name in declared_for("gpu")}
+    here = metadata.packages_distributions()
+    return gpu | {name: {lock.normal(each) for each in brought} for name, brought in here.items()}
+
+
+# Serving's image has the base and the device's extra; motherlode starts the demo's Valkey where it is installed.
+@pytest.mark.parametrize(
+    ("package", "extras"),
+    [
+        ("serving", ("cpu",)),
+        ("motherlode", ("cpu", "gpu", "train", "demo")),
+        ("feature_repo", ("cpu", "train", "demo")),
+        ("training", ("cpu", "train")),
+    ],
+)
+def test_what_is_imported_is_declared_and_not_had_by_way_of_another_library(
+    package: str, extras: tuple[str, ...]
+) -> None:
+    imported, known, allowed = third_party(package), distributions(), declared_for(*extras)
+    assert imported, "the code was read"
+    assert {name for name in imported if not known.get(name, set()) & allowed} == set()
+
+
+def test_every_package_is_held_to_what_it_declares() -> None:
+    assert set(PACKAGES) == {"serving", "motherlode", "feature_repo", "training"}
 
 
 @pytest.mark.parametrize("requirement", declared(), ids=str)

@@ -173,6 +173,8 @@ def make_manifest(version: str, project: str) -> Manifest:
         created_at="2026-01-01T00:00:00+00:00",
         git_revision="",
         data_fingerprint="f",
+        code_fingerprint="c",
+        identity="",
         project=project,
         device="cpu",
         device_reason="asked for",

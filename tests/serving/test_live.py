@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,49 @@ def test_another_current_bundle_takes_over(company: "Company") -> None:
             assert served.engine.version == "v1"
 
     asyncio.run(run())
+
+
+def test_a_server_with_another_pseudonym_key_does_not_start(company: "Company") -> None:
+    """It would know none of the customers, and call every one of them cold."""
+    settings = replace(company.settings, pseudonym_key="another secret key")
+    with pytest.raises(BundleError, match="no pseudonym key, here is the pseudonym key"):
+        Live(settings, connect(settings))
+
+
+def test_going_back_to_what_serves_takes_the_refusal_back(company: "Company") -> None:
+    async def run() -> None:
+        async with live(company) as served:
+            company.publish("bad", response__answer=NAN)
+            await served.refresh()
+            assert served.refused
+            bundle.flip(company.settings.models, "v1")
+            await served.refresh()
+            refused: str | None = served.refused
+            assert (served.engine.version, refused) == ("v1", None)
+            bundle.flip(company.settings.models, "bad")
+            await served.refresh()
+            assert served.refused, "it is looked at again, as the pointer changed"
+
+    asyncio.run(run())
+
+
+def test_a_folder_with_another_versions_manifest_is_refused_once(
+    company: "Company", caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        async with live(company) as served:
+            models = company.settings.models
+            company.publish("v2").rename(models / "v3")
+            bundle.flip(models, "v3")
+            before = served.engine
+            for _ in range(3):
+                await served.refresh()
+            assert served.engine is before
+            assert served.refused is not None
+            assert "v2" in served.refused
+
+    asyncio.run(run())
+    assert [each.levelname for each in caplog.records] == ["ERROR"]
 
 
 NAN = np.full(16, np.nan, np.float32)
@@ -100,10 +144,13 @@ def test_a_damaged_bundle_is_refused(company: "Company", name: str, damage: str)
     asyncio.run(run())
 
 
-def test_a_pointer_that_is_gone_leaves_the_bundle_serving(company: "Company") -> None:
+def test_a_pointer_that_is_gone_or_unreadable_leaves_the_bundle_serving(company: "Company") -> None:
     async def run() -> None:
         async with live(company) as served:
-            (company.settings.models / bundle.CURRENT).unlink()
+            pointer = company.settings.models / bundle.CURRENT
+            pointer.write_bytes(b"\xff\xfe")
+            await served.refresh()
+            pointer.unlink()
             await served.refresh()
             assert (await served.engine.score(ASKED)).bundle == "v1"
 

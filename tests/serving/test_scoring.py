@@ -97,7 +97,10 @@ def test_a_row_older_than_its_time_to_live_is_stale_and_imputed(company: "Compan
     assert score.notes == [
         "rfm is stale: 36.0 days old, 35.0 are allowed",
         "imputed: rfm.recency_days, rfm.recency_score",
+        "null, as no feature that they read is fresh: segments, inactive_28d",
     ]
+    assert score.scores["response"] is not None, "it reads spending too"
+    assert (score.segment, score.scores["inactive_28d"]) == (None, None)
     assert score.features_age_s == pytest.approx(36 * DAY_S, abs=60)
 
 

@@ -1,12 +1,12 @@
 """From purchases to training examples: one basket is one example, seen with what was known before it.
 
 The protocol is the usual one of next-basket recommendation: distinct (customer, basket, item); items of too few
-baskets go, then baskets of too few items, then customers of too few baskets. A customer's last basket is the test,
-the last but one the validation.
+baskets go, then baskets of too few items, then customers of too few baskets. Which example is for what, `splits` says.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
@@ -53,34 +53,21 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
-class FeatureColumns:
-    """The numeric customer features, imputed by the median.
-
-    Attributes:
-        inputs: where each comes from, its default and its deciles.
-        values: shape (P, len(inputs)), float32, finite.
-    """
-
-    inputs: tuple[Input, ...]
-    values: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
 class Examples:
     """P baskets, by customer and then by time, each with what its customer had bought before it.
 
     Attributes:
         customers: shape (P,), the customer's number, 0 to C - 1.
-        ages: shape (P,), 0 for a customer's last basket, 1 for the last but one, and so on.
+        times: shape (P,), int64, microseconds since 1970 in UTC.
         history: shape (P, HISTORY_LENGTH), int64: row + 1 of the latest distinct items, newest first, then 0.
         top: shape (P, TOP_ITEMS), int64: row + 1 of the items with the highest decayed purchase counts, then 0.
         weights: shape of `top`, float32: those counts, 0 where there is none.
-        features: shape (P, F), float32, finite.
+        features: shape (P, F), float32; NaN where nothing is known, before `imputed`.
         baskets: the items bought, P sets.
     """
 
     customers: npt.NDArray[np.int64]
-    ages: npt.NDArray[np.int64]
+    times: npt.NDArray[np.int64]
     history: npt.NDArray[np.int64]
     top: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32]
@@ -94,7 +81,7 @@ class Examples:
         """The examples at `rows`, in that order."""
         return Examples(
             self.customers[rows],
-            self.ages[rows],
+            self.times[rows],
             self.history[rows],
             self.top[rows],
             self.weights[rows],
@@ -102,25 +89,19 @@ class Examples:
             self.baskets.take(rows),
         )
 
-    def between(self, newest: int, oldest: int | None) -> "Examples":
-        """The examples of age `newest` up to, without it, `oldest`; None: all older."""
-        young = self.ages < (len(self) if oldest is None else oldest)
-        return self.take(np.flatnonzero((self.ages >= newest) & young))
-
     @property
-    def train(self) -> "Examples":
-        """All but each customer's last two baskets."""
-        return self.between(2, None)
+    def ages(self) -> npt.NDArray[np.int64]:
+        """Shape (P,): 0 for a customer's last basket among these, 1 for the last but one, and so on."""
+        return np.searchsorted(self.customers, self.customers, side="right") - 1 - np.arange(len(self))
 
-    @property
-    def validation(self) -> "Examples":
-        """Each customer's last basket but one."""
-        return self.between(1, 2)
+    def latest(self, count: int) -> "Examples":
+        """Each customer's last `count` baskets among these."""
+        return self.take(np.flatnonzero(self.ages < count))
 
-    @property
-    def test(self) -> "Examples":
-        """Each customer's last basket."""
-        return self.between(0, 1)
+    def imputed(self, inputs: tuple[Input, ...]) -> "Examples":
+        """These, with the inputs' defaults where a feature is not known."""
+        defaults = np.array([each.default for each in inputs], dtype=np.float32)
+        return replace(self, features=np.where(np.isfinite(self.features), self.features, defaults))
 
 
 @dataclass(frozen=True)
@@ -129,16 +110,18 @@ class Dataset:
 
     Attributes:
         catalogue: the items.
-        inputs: the customer features, one for each column of `examples.features`.
-        examples: every basket of the protocol.
+        columns: the customer features as `view__feature`, one for each column of `examples.features`.
+        examples: every basket of the protocol, the features as they are known.
     """
 
     catalogue: Catalogue
-    inputs: tuple[Input, ...]
+    columns: tuple[str, ...]
     examples: Examples
 
 
-def prepare(transactions: pl.DataFrame, items: pl.DataFrame, user_features: pl.DataFrame) -> Dataset:
+def prepare(
+    transactions: pl.DataFrame, items: pl.DataFrame, user_features: pl.DataFrame, before: datetime | None = None
+) -> Dataset:
     """Purchases, items and feature snapshots to examples.
 
     Args:
@@ -147,19 +130,24 @@ def prepare(transactions: pl.DataFrame, items: pl.DataFrame, user_features: pl.D
         items: the integrated table.
         user_features: customer_id, event_timestamp and numeric columns `view__feature`: the snapshots. A basket sees
             the latest snapshot of its customer that is not after it; a snapshot sees only purchases before it.
+        before: see `keep_protocol`.
 
     Raises:
         DataError: too little is left of the purchases, or a column is not numeric.
     """
-    lines = keep_protocol(transactions)
+    lines = keep_protocol(transactions, before)
     catalogue = build_catalogue(lines, items)
     baskets = _baskets(lines)
-    features = as_of(baskets, user_features)
-    return Dataset(catalogue, features.inputs, _examples(lines, baskets, catalogue, features.values))
+    columns, features = as_of(baskets, user_features)
+    return Dataset(catalogue, columns, _examples(lines, baskets, catalogue, features))
 
 
-def keep_protocol(transactions: pl.DataFrame) -> pl.DataFrame:
+def keep_protocol(transactions: pl.DataFrame, before: datetime | None = None) -> pl.DataFrame:
     """Distinct (customer, basket, item) with the basket's time, after the three cuts.
+
+    Args:
+        transactions: see `prepare`.
+        before: only what lies before it decides which items and customers stay; None: everything does.
 
     Returns:
         customer_id, basket_id, item_id, event_timestamp (the basket's first), by customer, time, basket and item.
@@ -170,14 +158,17 @@ def keep_protocol(transactions: pl.DataFrame) -> pl.DataFrame:
     basket = [names.CUSTOMER_ID, names.BASKET_ID]
     sold = pl.col(names.ITEM_ID).is_not_null() & (pl.col(names.QUANTITY) >= 0)  # a return's quantity is negative
     lines = transactions.filter(sold).group_by(*basket, names.ITEM_ID).agg(pl.col(names.EVENT_TIMESTAMP).min())
+    counts = pl.lit(True) if before is None else pl.col(names.EVENT_TIMESTAMP) < before
     # A group of distinct lines has as many baskets, or items, as it has lines.
-    lines = _of_at_least(lines, [names.ITEM_ID], MIN_ITEM_BASKETS)
-    lines = _of_at_least(lines, basket, MIN_BASKET_ITEMS)
-    customers = lines.unique(basket).group_by(names.CUSTOMER_ID).len().filter(pl.col("len") >= MIN_CUSTOMER_BASKETS)
-    lines = lines.join(customers, on=names.CUSTOMER_ID, how="semi")
+    lines = _of_at_least(lines, lines.filter(counts), [names.ITEM_ID], MIN_ITEM_BASKETS)
+    lines = _of_at_least(lines, lines, basket, MIN_BASKET_ITEMS)
+    lines = _of_at_least(lines, lines.filter(counts).unique(basket), [names.CUSTOMER_ID], MIN_CUSTOMER_BASKETS)
+    # An item that counted only by lines which the other two cuts took is not known before.
+    lines = _of_at_least(lines, lines.filter(counts), [names.ITEM_ID], 1)
     if lines.is_empty():
+        when = "" if before is None else f", counted before {before:%Y-%m-%d}"
         raise DataError(
-            f"No purchases are left of {len(transactions)}: items need {MIN_ITEM_BASKETS} baskets, baskets "
+            f"No purchases are left of {len(transactions)}{when}: items need {MIN_ITEM_BASKETS} baskets, baskets "
             f"{MIN_BASKET_ITEMS} such items, customers {MIN_CUSTOMER_BASKETS} such baskets.",
             "Give the recommender more purchases.",
         )
@@ -186,8 +177,8 @@ def keep_protocol(transactions: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _of_at_least(lines: pl.DataFrame, keys: list[str], least: int) -> pl.DataFrame:
-    return lines.join(lines.group_by(keys).len().filter(pl.col("len") >= least), on=keys, how="semi")
+def _of_at_least(lines: pl.DataFrame, counted: pl.DataFrame, keys: list[str], least: int) -> pl.DataFrame:
+    return lines.join(counted.group_by(keys).len().filter(pl.col("len") >= least), on=keys, how="semi")
 
 
 def _baskets(lines: pl.DataFrame) -> pl.DataFrame:
@@ -200,6 +191,8 @@ def _baskets(lines: pl.DataFrame) -> pl.DataFrame:
 def build_catalogue(lines: pl.DataFrame, items: pl.DataFrame) -> Catalogue:
     """The items that occur in `lines`, ordered by key, with their attributes.
 
+    The attributes' values are numbered over all of `items`, so that catalogues of other lines number them alike.
+
     Raises:
         DataError: `items` knows an item twice.
     """
@@ -209,23 +202,31 @@ def build_catalogue(lines: pl.DataFrame, items: pl.DataFrame) -> Catalogue:
         raise DataError(f"Item {twice!r} stands twice in the table of items.", "Keep one row an item.")
     keys = sold[names.ITEM_ID].to_list()
     ids = [key if outside is None else outside for key, outside in zip(keys, sold[names.OUTSIDE_ID], strict=True)]
-    codes = [_codes(sold[attribute]) for attribute in ATTRIBUTES]
+    values = [_values(items[attribute]) for attribute in ATTRIBUTES]
+    codes = [
+        sold[attribute].fill_null("").replace_strict(known, range(len(known)), return_dtype=pl.Int64).to_numpy()
+        for attribute, known in zip(ATTRIBUTES, values, strict=True)
+    ]
     table = ItemTable(
         ids=tuple(ids),
         keys=tuple(keys),
         names=tuple(sold[names.ITEM_NAME].fill_null("")),
         categories=tuple(sold[names.CATEGORY].fill_null("")),
     )
-    return Catalogue(table, np.stack(codes, axis=1), tuple(int(code.max()) + 1 for code in codes))
+    return Catalogue(table, np.stack(codes, axis=1), tuple(map(len, values)))
 
 
-def _codes(column: pl.Series) -> npt.NDArray[np.int64]:
-    # Numbered by value and not by first sight, so that the order of the rows changes nothing.
-    return column.fill_null("").rank("dense").cast(pl.Int64).to_numpy() - 1
+def _values(column: pl.Series) -> list[str]:
+    # Numbered by value and not by first sight, so that the order of the rows changes nothing. Null always is one:
+    # an item that is not in the table has it.
+    return sorted({"", *column.fill_null("")})
 
 
-def as_of(baskets: pl.DataFrame, user_features: pl.DataFrame) -> FeatureColumns:
-    """The latest snapshot not after each basket, missing values replaced by the column's median.
+def as_of(baskets: pl.DataFrame, user_features: pl.DataFrame) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+    """The latest snapshot not after each basket.
+
+    Returns:
+        The features' names, F of them, and float32 of shape (P, F), NaN for what is missing.
 
     Raises:
         DataError: a feature is not numeric, or not named `view__feature`.
@@ -250,19 +251,26 @@ def as_of(baskets: pl.DataFrame, user_features: pl.DataFrame) -> FeatureColumns:
         )
         .sort("order")
     )
-    imputed = [_imputed(joined[column]) for column in columns]
-    values = np.stack([values for _, values in imputed], axis=1) if imputed else np.empty((len(baskets), 0), np.float32)
-    return FeatureColumns(tuple(each for each, _ in imputed), values.astype(np.float32))
+    values = joined.select(pl.col(columns).cast(pl.Float32).fill_null(np.nan)).to_numpy().reshape(len(joined), -1)
+    return tuple(columns), values.astype(np.float32)
 
 
-def _imputed(column: pl.Series) -> tuple[Input, npt.NDArray[np.float32]]:
-    values = column.cast(pl.Float32).to_numpy().copy()
+def learn_inputs(columns: tuple[str, ...], features: npt.NDArray[np.float32]) -> tuple[Input, ...]:
+    """Each feature's median, which stands in where it is not known, and its deciles.
+
+    Args:
+        columns: `view__feature`, F names.
+        features: shape (P, F), NaN where not known; of the training part alone, so that nothing later is told.
+    """
+    return tuple(_input(column, features[:, place]) for place, column in enumerate(columns))
+
+
+def _input(column: str, values: npt.NDArray[np.float32]) -> Input:
     known = values[np.isfinite(values)]
     default = float(np.median(known)) if len(known) else 0.0
     edges = np.quantile(known, _DECILES).tolist() if len(known) else [0.0] * len(_DECILES)
-    values[~np.isfinite(values)] = default
-    view, name = column.name.split("__", 1)
-    return Input(view, name, default, tuple(edges)), values
+    view, name = column.split("__", 1)
+    return Input(view, name, default, tuple(edges))
 
 
 def _examples(
@@ -286,8 +294,7 @@ def _examples(
             history[basket, : len(latest)] = latest + 1
             top[basket, : len(favourites)] = favourites + 1
             weights[basket, : len(counts)] = counts
-    ages = (bounds[1:] - 1)[runs] - np.arange(len(runs))
-    return Examples(runs, ages, history, top, weights, features, sets)
+    return Examples(runs, at, history, top, weights, features, sets)
 
 
 def _walk(

@@ -190,40 +190,50 @@ def _from_cells(cells: Ints, items: int, users: int) -> ItemSets:
 
 
 def quality(
-    served: Candidates, repeat_weight: float, users: Floats, items: Floats, before: Examples, test: Examples
+    protocol: str,
+    served: Candidates,
+    repeat_weight: float,
+    users: Floats,
+    items: Floats,
+    before: Examples,
+    test: Examples,
 ) -> tuple[Quality, ...]:
     """The test part's figures.
 
     Args:
+        protocol: which basket is the test, for the metrics' names.
         served: of the test baskets.
         repeat_weight: chosen on the validation part.
         users, items: the vectors, shapes (P, D) and (items, D).
-        before: every basket but the test's.
+        before: the baskets that popularity is learnt from, among them all that the test's customers had bought.
         test: one basket a customer, P.
     """
     popularity = np.bincount(before.baskets.items, minlength=len(items))
     blend, alone = served.ranked(repeat_weight), served.ranked(0.0)
     habits = most_bought_decayed(test, popularity)
     rows = [
-        *_next_basket("", blend, DECAYED, habits, test.baskets),
-        *_next_basket("", blend, OWN, most_bought_own(before, popularity, test.customers), test.baskets),
-        *_next_basket(", tower alone", alone, DECAYED, habits, test.baskets),
-        *_next_basket(", tower alone", alone, OVERALL, most_bought_overall(popularity, len(test)), test.baskets),
+        *_next_basket(protocol, blend, DECAYED, habits, test.baskets),
+        *_next_basket(protocol, blend, OWN, most_bought_own(before, popularity, test.customers), test.baskets),
+        *_next_basket(f"{protocol}, tower alone", alone, DECAYED, habits, test.baskets),
+        *_next_basket(
+            f"{protocol}, tower alone", alone, OVERALL, most_bought_overall(popularity, len(test)), test.baskets
+        ),
     ]
     unseen = discovery(before, test, len(items))
     found = unseen.ranked(users, items)
     usual = unseen.ranked(np.ones((len(test), 1), np.float32), popularity[:, None].astype(np.float32))
-    rows += _next_basket(", new items", found, OVERALL_NEW, usual, unseen.new)
+    rows += _next_basket(f"{protocol}, new items", found, OVERALL_NEW, usual, unseen.new)
     reach = ranking.coverage(blend, len(items))
-    rows.append(Quality(names.USER_TOWER, f"coverage@{K}", reach, None, DECAYED, ranking.coverage(habits, len(items))))
+    usual_reach = ranking.coverage(habits, len(items))
+    rows.append(Quality(names.USER_TOWER, f"coverage@{K}, {protocol}", reach, None, DECAYED, usual_reach))
     return tuple(rows)
 
 
-def _next_basket(suffix: str, ours: Ints, baseline: str, theirs: Ints, baskets: ItemSets) -> Sequence[Quality]:
+def _next_basket(what: str, ours: Ints, baseline: str, theirs: Ints, baskets: ItemSets) -> Sequence[Quality]:
     return [
         Quality(
             names.USER_TOWER,
-            f"{name}@{K}{suffix}",
+            f"{name}@{K}, {what}",
             float(np.nanmean(measure(ours, baskets, K))),
             None,
             baseline,

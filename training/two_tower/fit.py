@@ -9,11 +9,13 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from motherlode.bundle import ItemTable, Model, Tower
+from motherlode.bundle import Input, ItemTable, Model, Tower
 from motherlode.compute import Compute
 from training.result import Quality
-from training.two_tower import data, evaluate, export, train
+from training.two_tower import data, evaluate, export, splits, train
 from training.two_tower.data import Dataset, Examples
+from training.two_tower.grow import grow
+from training.two_tower.splits import Split
 from training.two_tower.train import Options, Towers
 
 _SAMPLES: Final = 32
@@ -56,11 +58,12 @@ def fit(
     on_epoch: OnEpoch | None = None,
     options: Options | None = None,
 ) -> FittedTower:
-    """Train the two towers and measure them on each customer's last basket.
+    """Train the two towers, measure them by the calendar, and carry them forward to the end of the data.
 
-    In time's order: the towers learn from all but the last two baskets; the validation basket chooses the weight of
-    repeats; the towers are carried forward over it, and the test basket measures them; then they are carried forward
-    over that, the same way, and published. So what is published is what was measured, one basket on.
+    In time's order: the towers learn from what lies before the first cutoff; the baskets after it choose the weight
+    of repeats; the towers are carried forward over those, and each customer's first basket after the second cutoff
+    measures them; then they are carried forward over the rest, the same way, and published. Items that were too rare
+    before the first cutoff join at that last step. So what is published is what was measured, one window on.
 
     Args:
         transactions, items: the integrated tables.
@@ -73,59 +76,104 @@ def fit(
     Raises:
         DataError: the tables hold too little, or a feature is not numeric.
     """
-    chosen = options or Options()
-    dataset = data.prepare(transactions, items, user_features)
+    chosen, report = options or Options(), on_epoch or _silent
+    when = splits.cutoffs(transactions)
+    past = data.prepare(transactions, items, user_features, when.validation)
     with train.reproducible(seed, chosen.threads) as rng:
-        towers, repeat_weight, quality = _train_and_measure(dataset, compute, chosen, rng, on_epoch or _silent)
+        split = splits.by_calendar(past.examples, when)
+        measured = _train_and_measure(past, split, compute, chosen, rng, report)
+        whole = data.prepare(transactions, items, user_features)
+        examples = whole.examples.imputed(measured.inputs)
+        towers = grow(measured.towers, past.catalogue, whole.catalogue, examples)
+        _carry_forward(towers, examples, chosen, rng)
+        report(chosen.epochs + 2, chosen.epochs + 2)
     tower = Tower(
-        model=Model(file=export.FILE, inputs=dataset.inputs, output=export.USER),
-        history_length=dataset.examples.history.shape[1],
-        repeat_weight=repeat_weight,
+        model=Model(file=export.FILE, inputs=measured.inputs, output=export.USER),
+        history_length=examples.history.shape[1],
+        repeat_weight=measured.repeat_weight,
     )
-    sample = _sample(dataset.examples)
+    sample = _sample(examples)
     on_cpu = Towers(towers.user.cpu(), towers.item.cpu(), torch.device("cpu"))
     return FittedTower(
         tower=tower,
         onnx=export.to_onnx(on_cpu.user),
-        item_table=dataset.catalogue.table,
+        item_table=whole.catalogue.table,
         vectors=train.item_vectors(on_cpu),
         history=sample.history,
         features=sample.features,
         answer=train.user_vectors(on_cpu, sample),
-        quality=quality,
+        quality=measured.quality,
     )
+
+
+def measure_last_baskets(
+    transactions: pl.DataFrame,
+    items: pl.DataFrame,
+    user_features: pl.DataFrame,
+    compute: Compute,
+    seed: int,
+    options: Options | None = None,
+) -> tuple[Quality, ...]:
+    """The figures by the usual protocol, each customer's last basket; to compare with others', not published.
+
+    Args:
+        transactions, items, user_features, compute, seed, options: see `fit`.
+
+    Raises:
+        DataError: see `fit`.
+    """
+    chosen = options or Options()
+    dataset = data.prepare(transactions, items, user_features)
+    with train.reproducible(seed, chosen.threads) as rng:
+        split = splits.last_baskets(dataset.examples)
+        return _train_and_measure(dataset, split, compute, chosen, rng, _silent).quality
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Towers that know what came before the test, and how they did on it.
+
+    Attributes:
+        towers: over the catalogue that they were measured with.
+        inputs: the features with the medians and deciles of the training part.
+        repeat_weight: chosen on the validation part.
+        quality: on the test part.
+    """
+
+    towers: Towers
+    inputs: tuple[Input, ...]
+    repeat_weight: float
+    quality: tuple[Quality, ...]
 
 
 def _train_and_measure(
-    dataset: Dataset, compute: Compute, options: Options, rng: np.random.Generator, on_epoch: OnEpoch
-) -> tuple[Towers, float, tuple[Quality, ...]]:
-    examples = dataset.examples
+    dataset: Dataset, split: Split, compute: Compute, options: Options, rng: np.random.Generator, on_epoch: OnEpoch
+) -> _Measured:
+    inputs = data.learn_inputs(dataset.columns, split.train.features)
+    split = split.imputed(inputs)
     passes = options.epochs + 2
-    towers = train.begin(dataset.catalogue, examples.train, options, compute.torch_device)
-    recent = examples.between(2, 2 + options.recent)
+    towers = train.begin(dataset.catalogue, split.train, options, compute.torch_device)
+    recent = split.train.latest(options.recent)
     for done, _ in enumerate(train.epochs(towers, recent, options, options.epochs, options.learning_rate, rng), 1):
         on_epoch(done, passes)
-    repeat_weight = evaluate.choose_repeat_weight(_candidates(towers, examples.validation), examples.validation.baskets)
-    _carry_forward(towers, examples, 1, options, rng)
+    repeat_weight = evaluate.choose_repeat_weight(_candidates(towers, split.validation), split.validation.baskets)
+    _carry_forward(towers, split.before, options, rng)
     on_epoch(options.epochs + 1, passes)
-    test = examples.test
     quality = evaluate.quality(
-        _candidates(towers, test),
+        split.protocol,
+        _candidates(towers, split.test),
         repeat_weight,
-        train.user_vectors(towers, test),
+        train.user_vectors(towers, split.test),
         train.item_vectors(towers),
-        examples.between(1, None),
-        test,
+        split.before,
+        split.test,
     )
-    _carry_forward(towers, examples, 0, options, rng)
-    on_epoch(passes, passes)
-    return towers, repeat_weight, quality
+    return _Measured(towers, inputs, repeat_weight, quality)
 
 
-def _carry_forward(towers: Towers, examples: Examples, age: int, options: Options, rng: np.random.Generator) -> None:
-    """One gentle pass over the basket of that age and the few before it, so that the new does not push out the old."""
-    latest = examples.between(age, age + options.continued)
-    for _ in train.epochs(towers, latest, options, 1, options.continued_rate, rng):
+def _carry_forward(towers: Towers, examples: Examples, options: Options, rng: np.random.Generator) -> None:
+    """One gentle pass over each customer's latest baskets, old ones among them, so that the new does not push out."""
+    for _ in train.epochs(towers, examples.latest(options.continued), options, 1, options.continued_rate, rng):
         pass
 
 

@@ -33,14 +33,18 @@ def towers(catalogue: Catalogue, examples: Examples, shape: Shape) -> tuple[User
     """
     user, item = UserTower(shape), ItemTower(shape, catalogue.attributes)
     factors = item_factors(examples, shape.items, shape.dim)
-    popularity = np.bincount(examples.baskets.items, minlength=shape.items)
-    share = (popularity + 1.0) / (popularity.sum() + shape.items)
     with torch.no_grad():
         user.standardise.fit(torch.from_numpy(examples.features))
         user.items.weight[1:, : factors.shape[1]] = factors
         item.ids.weight[:, : factors.shape[1]] = factors
-        item.bias.copy_(torch.from_numpy(np.log(share)))
+        item.bias.copy_(log_share(examples, shape.items))
     return user, item
+
+
+def log_share(examples: Examples, items: int) -> Tensor:
+    """The logarithm of each item's share of all purchases, float of shape (items,); as if each sold once more."""
+    popularity = np.bincount(examples.baskets.items, minlength=items)
+    return torch.from_numpy(np.log((popularity + 1.0) / (popularity.sum() + items)))
 
 
 def item_factors(examples: Examples, items: int, dim: int) -> Tensor:

@@ -27,7 +27,7 @@ class Options:
         dim, heads, blocks, dropout: see `model.Shape`.
         epochs: passes over each customer's `recent` latest training baskets.
         recent: baskets a customer.
-        continued: baskets a customer in the pass that carries the towers one basket forward.
+        continued: baskets a customer in a pass that carries the towers forward.
         batch: baskets a step.
         learning_rate: at the start; it falls linearly.
         continued_rate: of the passes that carry forward.

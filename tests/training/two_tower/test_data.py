@@ -96,25 +96,44 @@ def test_weights_halve_in_a_half_life() -> None:
     assert of(dataset, z.top[3]) == "abc"
 
 
-def test_split_takes_each_customer_s_last_baskets() -> None:
-    examples = prepare(ENOUGH).examples
-    assert len(examples.test) == len(examples.validation) == 4
-    assert len(examples.train) == 12
-    assert (examples.test.history.astype(bool).sum(axis=1) == 3).all()
+def test_what_comes_later_decides_neither_items_nor_customers() -> None:
+    """Item d becomes common and customer v regular only afterwards; known ones keep their later baskets."""
+    later = [(customer, 10 + day, "abd") for customer in "wxyz" for day in range(5)]
+    new = [("v", 20 + day, "abc") for day in range(4)]
+    lines = purchases([*ENOUGH, *later, *new, ("w", 30, "abc")])
+    kept = data.keep_protocol(lines, START + timedelta(days=10))
+    assert kept[names.ITEM_ID].unique().sort().to_list() == ["a", "b", "c"]
+    assert kept[names.CUSTOMER_ID].unique().sort().to_list() == ["w", "x", "y", "z"]
+    assert kept[names.EVENT_TIMESTAMP].max() == START + timedelta(days=30)
+    assert data.keep_protocol(lines)[names.ITEM_ID].n_unique() == 4
+    assert data.keep_protocol(lines)[names.CUSTOMER_ID].n_unique() == 5
+
+
+def test_latest_are_each_customer_s_last_among_those_asked() -> None:
+    examples = prepare(ENOUGH).examples.latest(4)
+    assert examples.ages.tolist() == [3, 2, 1, 0] * 4
+    assert examples.take(np.flatnonzero(examples.ages > 0)).latest(1).history.astype(bool).sum() == 4 * 3
 
 
 def test_snapshot_is_the_latest_not_after_the_basket() -> None:
-    """At the very time counts, a microsecond later does not; before the first, the median stands in."""
+    """At the very time counts, a microsecond later does not; before the first nothing is known."""
     later = 2 + 1e-6 / 86_400
     features = snapshots([("w", 1, 10.0), ("w", later, 20.0), ("w", 3, None), ("x", 0, 40.0)])
     dataset = prepare(ENOUGH, features)
-    values = dataset.examples.features[:, 0]
-    median = dataset.inputs[0].default
-    assert values[:5].tolist() == [median, 10.0, 10.0, median, median]
-    assert values[5:10].tolist() == [40.0] * 5
-    assert median == 40.0
-    assert (dataset.inputs[0].view, dataset.inputs[0].name) == (names.RFM, "value")
-    assert len(dataset.inputs[0].edges) == 9
+    nan = np.float32("nan")
+    np.testing.assert_array_equal(dataset.examples.features[:10, 0], [nan, 10.0, 10.0, nan, nan, *[40.0] * 5])
+    assert dataset.columns == ("rfm__value",)
+
+
+def test_defaults_are_the_medians_of_what_they_are_learned_from() -> None:
+    features = snapshots([("w", 1, 10.0), ("x", 0, 40.0), ("y", 0, 1e6)])
+    dataset = prepare(ENOUGH, features)
+    (learned,) = data.learn_inputs(dataset.columns, dataset.examples.features[:10])
+    assert (learned.view, learned.name, learned.default) == (names.RFM, "value", 40.0)
+    assert len(learned.edges) == 9
+    assert max(learned.edges) == 40.0
+    values = dataset.examples.imputed((learned,)).features[:, 0]
+    assert values.tolist() == [40.0, *[10.0] * 4, *[40.0] * 5, *[1e6] * 5, *[40.0] * 5]
 
 
 def test_what_is_no_number_is_refused() -> None:
@@ -126,8 +145,18 @@ def test_catalogue_keeps_the_company_s_ids_and_numbers_missing_attributes() -> N
     catalogue = prepare(ENOUGH).catalogue
     assert catalogue.table.ids == (100, 101, 102)
     assert catalogue.table.names == ("item a", "item b", "item c")
-    assert catalogue.cardinalities == (2, 1, 1)
+    assert catalogue.cardinalities == (2, 2, 2)
     assert catalogue.attributes[:, 0].tolist() == [1, 1, 0]
+
+
+def test_attributes_are_numbered_alike_whatever_was_sold() -> None:
+    """So that a catalogue can grow; null has a number even where every item says what it is."""
+    lines = data.keep_protocol(purchases(ENOUGH))
+    table = items("abc").with_columns(pl.Series(names.CATEGORY, ["TEA", "MILK", "RICE"]))
+    whole = data.build_catalogue(lines, table)
+    part = data.build_catalogue(lines.filter(pl.col(names.ITEM_ID) != "b"), table)
+    assert whole.cardinalities == part.cardinalities == (2, 4, 2)
+    np.testing.assert_array_equal(part.attributes, whole.attributes[[0, 2]])
 
 
 def test_items_not_in_the_table_of_items_go_by_their_key() -> None:
@@ -152,7 +181,7 @@ def test_histories_are_those_of_the_feature_view(integrated: dict[str, pl.LazyFr
         own = kept.filter(pl.col(names.CUSTOMER_ID) == customers[number])
         at = own[names.EVENT_TIMESTAMP].max()
         view = history.build({names.TRANSACTIONS: own.lazy()}, pl.LazyFrame({names.EVENT_TIMESTAMP: [at]})).collect()
-        test = dataset.examples.test.take(np.array([number]))
+        test = dataset.examples.latest(1).take(np.array([number]))
         keys = [dataset.catalogue.table.keys[row - 1] for row in test.history[0] if row]
         assert keys == view["latest_items"][0].to_list()
         expected = view["top_weights"][0].to_numpy()

@@ -17,7 +17,7 @@ def examples(
     n = len(customers)
     return Examples(
         customers=np.array(customers, dtype=np.int64),
-        ages=np.zeros(n, dtype=np.int64),
+        times=np.zeros(n, dtype=np.int64),
         history=np.array(top, dtype=np.int64).reshape(n, -1),
         top=np.array(top, dtype=np.int64).reshape(n, -1),
         weights=np.array(weights, dtype=np.float32).reshape(n, -1),
@@ -88,9 +88,10 @@ def test_quality_of_a_perfect_tower_is_one() -> None:
     test = examples([0, 1], [[20], [21]], [[1], [2]], [[1.0], [1.0]])
     items = np.eye(30, dtype=np.float32)
     users = items[[20, 21]]
-    found = evaluate.quality(evaluate.candidates(users, items, test), 0.0, users, items, before, test)
+    found = evaluate.quality("now", evaluate.candidates(users, items, test), 0.0, users, items, before, test)
     for each in found[:-1]:
         assert each.value == pytest.approx(1.0)
         assert each.baseline_value == 0.0
         assert each.wins
-    assert found[-1].metric == "coverage@10"
+    assert found[0].metric == "recall@10, now"
+    assert found[-1].metric == "coverage@10, now"

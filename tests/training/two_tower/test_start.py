@@ -15,7 +15,7 @@ def two_worlds() -> Examples:
     empty = np.zeros((40, 1), dtype=np.int64)
     return Examples(
         customers=np.arange(40),
-        ages=np.zeros(40, dtype=np.int64),
+        times=np.zeros(40, dtype=np.int64),
         history=empty,
         top=empty,
         weights=empty.astype(np.float32),
