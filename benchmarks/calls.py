@@ -1,4 +1,4 @@
-"""Claim: one customer's full answer, features from Redis included, takes about a millisecond.
+"""Claim: one customer's full answer, features from Redis included, takes a few milliseconds at the most.
 
 Serves the demo's bundle under Ray Serve as `motherlode serve` does and calls both endpoints over one
 kept-alive connection, in turn, against the server's own `/healthz`, which does nothing.

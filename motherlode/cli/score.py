@@ -34,6 +34,5 @@ def score(out: Path, campaign: str | None, home: Path | None) -> None:
     scores.write_parquet(scratch)
     scratch.replace(out)
     counts = ", ".join(f"{n:,} {status}" for status, n in scores["status"].value_counts(sort=True).iter_rows())
-    Console().print(
-        f"{scores.height:,} customers in {out} ({counts}), by bundle {serving.manifest.version}.", soft_wrap=True
-    )
+    what = f"{scores.height:,} customers in {out} ({counts}), by bundle {serving.manifest.version}."
+    Console().print(what, soft_wrap=True)
