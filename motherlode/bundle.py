@@ -125,6 +125,8 @@ class Quality(msgspec.Struct, frozen=True):
         baseline: what it is compared with: "recency alone".
         baseline_value: the baseline's figure.
         higher_is_better: False for errors.
+        error: the standard error of the difference from the baseline, paired over the test rows; None where it was
+            not measured.
     """
 
     model: str
@@ -134,12 +136,27 @@ class Quality(msgspec.Struct, frozen=True):
     baseline: str
     baseline_value: float
     higher_is_better: bool = True
+    error: float | None = None
 
     @property
     def wins(self) -> bool:
-        """Whether the model beats its baseline."""
+        """Whether the model is ahead of its baseline, by however little."""
         gain = self.value - self.baseline_value
         return gain > 0 if self.higher_is_better else gain < 0
+
+    @property
+    def close(self) -> bool:
+        """Whether the difference is less than one spread between seeds, or than two standard errors."""
+        gain = abs(self.value - self.baseline_value)
+        return gain < max(self.spread or 0.0, 2 * (self.error or 0.0))
+
+    @property
+    def verdict(self) -> str:
+        """Who wins, in words."""
+        if self.value == self.baseline_value:
+            return "level"
+        who = "model" if self.wins else "baseline"
+        return f"{who} ahead, within the noise" if self.close else f"{who} wins"
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -157,7 +174,7 @@ class Manifest(msgspec.Struct, frozen=True):
         models: scorers by name (`names.SEGMENTS`, `names.RESPONSE`, `names.INACTIVE_28D`).
         segments: the segments, by id.
         tower: the recommender.
-        quality: every model's figures beside its baselines, of the part that no tuning saw.
+        quality: every model's figures beside its baselines, of the held-out part.
         libraries: name → version.
         files: file name → SHA-256, all but the manifest.
     """

@@ -1,4 +1,4 @@
-"""How good a score is: figures and curves on rows that no fit and no choice has seen.
+"""How good a score is: figures and curves on rows held out from the fit and from the choice.
 
 What scikit-learn has is scikit-learn's. Where scores are equal, the rows they belong to are taken in shares, as if
 drawn by lot: a coarse baseline gains nothing from the order in which its rows happen to lie.

@@ -89,7 +89,7 @@ def write(
         scorers: the tabular models.
         segments: the segments, by id.
         recommender: see `Recommender`.
-        quality: every figure of the part that no tuning saw.
+        quality: every figure of the held-out part.
         report: the HTML report of a bundle with this manifest.
 
     Returns:

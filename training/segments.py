@@ -57,6 +57,7 @@ STABLE: Final = 0.75
 SLACK: Final = 0.1
 """What more segments may cost of it, against the most stable number."""
 RFM_GROUPS: Final = "as many RFM groups"
+STABILITY: Final = "stability (adjusted Rand), which chose their number"
 NO_PCA: Final = "k-means without PCA"
 
 _SAMPLES: Final = 8
@@ -216,7 +217,7 @@ def _explained(
 
 def _stable(trials: Sequence[Trial], count: int, unreduced: float) -> Quality:
     found = next(trial.stability for trial in trials if trial.count == count)
-    return Quality(names.SEGMENTS, "stability (adjusted Rand)", found, None, NO_PCA, unreduced)
+    return Quality(names.SEGMENTS, STABILITY, found, None, NO_PCA, unreduced)
 
 
 def _publish(

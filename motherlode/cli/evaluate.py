@@ -26,7 +26,7 @@ _TITLES: Final = {
 @click.argument("version", required=False)
 @options.home
 def evaluate(version: str | None, home: Path | None) -> None:
-    """Print the quality of a bundle's models on the part that no tuning saw; the current bundle by default."""
+    """Print the quality of a bundle's models on the held-out part; the current bundle by default."""
     settings = Settings.from_env(home=home)
     folder = bundle.current(settings.models) if version is None else settings.models / version
     console = Console()
@@ -47,7 +47,8 @@ def show(console: Console, manifest: Manifest) -> None:
         table.add_row(f"[bold]{_TITLES.get(model, model)}[/]")
         for row in rows:
             value = f"{row.value:.4f}" if row.spread is None else f"{row.value:.4f} ± {row.spread:.4f}"
-            verdict = "[green]model wins[/]" if row.wins else "[yellow]baseline wins[/]"
+            colour = "yellow" if not row.wins else "dim" if row.close else "green"
+            verdict = f"[{colour}]{row.verdict}[/]"
             what = row.metric if row.higher_is_better else f"{row.metric} (lower is better)"
             label = Padding(f"{what}\n[dim]against {row.baseline}[/]", (0, 0, 0, 2))
             table.add_row(label, value, f"{row.baseline_value:.4f}", verdict)

@@ -70,7 +70,7 @@ def test_what_a_segment_does_next_is_compared_with_rfm_groups(found: Segmentatio
         assert quality[metric].value > 0.8
         assert quality[metric].baseline_value == 0.0
         assert quality[metric].baseline == "as many RFM groups"
-    assert quality["stability (adjusted Rand)"].value > 0.95
+    assert quality[segments.STABILITY].value > 0.95
 
 
 def test_the_plane_and_the_profile_fit_the_report(found: Segmentation) -> None:

@@ -136,18 +136,11 @@ def render(data: ReportData) -> str:
     )
 
 
-def verdict(quality: Quality) -> tuple[str, str]:
-    """Who wins, in words, and the class of its badge.
-
-    A gain of less than one standard deviation between the seeds is called what it is.
-    """
-    gain = quality.value - quality.baseline_value
-    close = quality.spread is not None and abs(gain) < quality.spread
-    if gain == 0:
-        return "level", "level"
+def badge(quality: Quality) -> str:
+    """The class of a verdict's badge."""
     if quality.wins:
-        return ("model ahead, within the spread", "level") if close else ("model wins", "wins")
-    return ("baseline ahead, within the spread", "loses") if close else ("baseline wins", "loses")
+        return "level" if quality.close else "wins"
+    return "level" if quality.value == quality.baseline_value else "loses"
 
 
 def _quality(quality: tuple[Quality, ...]) -> Iterator[tuple[str, list[Figure]]]:
@@ -156,13 +149,13 @@ def _quality(quality: tuple[Quality, ...]) -> Iterator[tuple[str, list[Figure]]]
 
 
 def _figure(quality: Quality) -> Figure:
-    text, style = verdict(quality)
-    return Figure(quality, words.signed(quality.value - quality.baseline_value), text, style)
+    difference = words.signed(quality.value - quality.baseline_value)
+    return Figure(quality, difference, quality.verdict, badge(quality))
 
 
 def _headline(data: ReportData) -> tuple[tuple[str, str], ...]:
     """The few figures that come first: what, and how much."""
-    wins = sum(quality.wins for quality in data.quality)
+    wins = sum(badge(quality) == "wins" for quality in data.quality)
     return (
         (f"{len(data.plane.labels):,}", "customers"),
         (f"{len(data.segments)}", "segments"),

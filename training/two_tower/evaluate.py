@@ -230,17 +230,22 @@ def quality(
 
 
 def _next_basket(what: str, ours: Ints, baseline: str, theirs: Ints, baskets: ItemSets) -> Sequence[Quality]:
-    return [
-        Quality(
-            names.USER_TOWER,
-            f"{name}@{K}, {what}",
-            float(np.nanmean(measure(ours, baskets, K))),
-            None,
-            baseline,
-            float(np.nanmean(measure(theirs, baskets, K))),
+    rows = []
+    for name, measure in (("recall", ranking.recall_at_k), ("NDCG", ranking.ndcg_at_k)):
+        value, usual = measure(ours, baskets, K), measure(theirs, baskets, K)
+        gain = (value - usual)[np.isfinite(value - usual)]
+        rows.append(
+            Quality(
+                names.USER_TOWER,
+                f"{name}@{K}, {what}",
+                float(np.nanmean(value)),
+                None,
+                baseline,
+                float(np.nanmean(usual)),
+                error=float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else None,
+            )
         )
-        for name, measure in (("recall", ranking.recall_at_k), ("NDCG", ranking.ndcg_at_k))
-    ]
+    return rows
 
 
 OWN: Final = "the customer's most bought items"

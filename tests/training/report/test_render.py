@@ -10,7 +10,7 @@ import pytest
 from motherlode import names
 from motherlode.bundle import Quality, Segment
 from training.report import Plane, ReportData, distribution, render
-from training.report.render import verdict
+from training.report.render import badge
 
 MEGABYTE = 1e6
 
@@ -86,15 +86,21 @@ def test_every_text_from_outside_is_escaped(data: ReportData) -> None:
         (0.7, 0.8, None, True, "baseline wins"),
         (0.8, 0.7, 0.01, False, "baseline wins"),
         (0.7, 0.8, None, False, "model wins"),
-        (0.71, 0.7, 0.02, True, "model ahead, within the spread"),
-        (0.69, 0.7, 0.02, True, "baseline ahead, within the spread"),
+        (0.71, 0.7, 0.02, True, "model ahead, within the noise"),
+        (0.69, 0.7, 0.02, True, "baseline ahead, within the noise"),
         (0.7, 0.7, 0.02, True, "level"),
     ],
 )
 def test_the_verdict_names_the_winner(
     value: float, baseline: float, spread: float | None, higher: bool, says: str
 ) -> None:
-    assert verdict(Quality("m", "AUC", value, spread, "b", baseline, higher))[0] == says
+    assert Quality("m", "AUC", value, spread, "b", baseline, higher).verdict == says
+
+
+def test_a_gain_below_two_standard_errors_is_no_win() -> None:
+    quality = Quality("m", "AUC", 0.71, None, "b", 0.7, error=0.006)
+    assert (quality.verdict, badge(quality)) == ("model ahead, within the noise", "level")
+    assert badge(Quality("m", "AUC", 0.72, None, "b", 0.7, error=0.006)) == "wins"
 
 
 def test_where_a_baseline_wins_the_page_says_so(data: ReportData) -> None:
