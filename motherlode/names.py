@@ -24,9 +24,17 @@ ITEMS: Final = "items"
 CAMPAIGNS: Final = "campaigns"
 CONTACTS: Final = "contacts"
 RESPONSES: Final = "responses"
+INTERACTIONS: Final = "interactions"
+FEEDBACK: Final = "feedback"
+SESSIONS: Final = "sessions"
+"""Derived from `interactions`; no mapping writes it."""
 
 # Columns of `transactions`: one row a purchase line.
 BASKET_ID: Final = "basket_id"
+LINE_ID: Final = "line_id"
+"""A line's number or id within its basket, where the company has one."""
+CHANNEL: Final = "channel"
+"""Where a sale, a contact, an event or a note took place: `web`, `store`, `phone`, ..., in the company's words."""
 STORE_ID: Final = "store_id"
 QUANTITY: Final = "quantity"
 AMOUNT: Final = "amount"
@@ -37,6 +45,11 @@ COUPON_DISCOUNT: Final = "coupon_discount"
 """Money taken off by coupons, the manufacturer's and the shop's match; never negative."""
 LOCAL_TIMESTAMP: Final = "local_timestamp"
 """What the clock on the shop's wall showed at `event_timestamp`: no zone; for hours and weekdays alone."""
+
+# Columns of `customers`.
+REGISTERED_AT: Final = "registered_at"
+CONSENT: Final = "consent_"
+"""Prefix: `consent_marketing` is whether the customer agreed to that purpose; null where never asked."""
 
 # Columns of `items`.
 ITEM_NAME: Final = "item_name"
@@ -51,6 +64,33 @@ STARTED_AT: Final = "started_at"
 ENDED_AT: Final = "ended_at"
 COUPON_ID: Final = "coupon_id"
 """The coupon that was redeemed; one response each."""
+
+# Columns of `interactions` and `sessions`.
+VISITOR_ID: Final = "visitor_id"
+"""A device or cookie, by its pseudonym; known where the customer is not."""
+SESSION_ID: Final = "session_id"
+EVENT_TYPE: Final = "event_type"
+"""`view`, `search`, `cart`, `purchase`, `click`, ..., in the company's words but for these five."""
+PAGE: Final = "page"
+SEARCH_TERMS: Final = "search_terms"
+REFERRER: Final = "referrer"
+EVENTS: Final = "events"
+PAGE_VIEWS: Final = "page_views"
+SEARCHES: Final = "searches"
+CARTS: Final = "carts"
+DWELL_SECONDS: Final = "dwell_seconds"
+BOUNCED: Final = "bounced"
+ENTRY_PAGE: Final = "entry_page"
+EXIT_PAGE: Final = "exit_page"
+
+# Columns of `feedback`.
+FEEDBACK_ID: Final = "feedback_id"
+RATING: Final = "rating"
+TEXT: Final = "text"
+LANGUAGE: Final = "language"
+"""`en`, `zh`, ... (ISO 639-1)."""
+SENTIMENT: Final = "sentiment"
+"""-1 (bad) to 1 (good); null where there is no text, or none in a language that has a scorer."""
 
 # Feature views: weekly snapshots of a customer.
 RFM: Final = "rfm"

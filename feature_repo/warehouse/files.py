@@ -1,14 +1,18 @@
-"""Files that are whole or not there: staged under a temporary name, then renamed into place."""
+"""Files that are whole or not there: written under a temporary name, then renamed into place."""
 
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from motherlode.errors import DataError
+
 _STAGING: Final = ".staging-"
+WRITING: Final = ".writing-"
+"""Prefix of a file that is not whole yet. A killed process leaves such files; the next load clears them."""
 
 
 @contextmanager
@@ -32,15 +36,34 @@ def staging(home: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write(path: Path, content: bytes) -> None:
-    """Replace a file's content in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; the block renames it, and whatever happens it is gone after.
+
+    Raises:
+        DataError: the system refuses to write, as on a full disk: names the file and why.
+    """
+    temporary = path.with_name(f"{WRITING}{os.getpid()}-{path.name}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            "Make room on its disk, or name another folder by --home; the last good state stays.",
+        ) from error
+    finally:
+        with suppress(OSError):  # where its folder cannot be, neither can it
+            temporary.unlink(missing_ok=True)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file's content in one step.
+
+    Raises:
+        DataError: the system refuses to write it.
+    """
+    with writing(path) as temporary:
+        temporary.write_bytes(content)
+        temporary.chmod(0o644)
+        temporary.replace(path)

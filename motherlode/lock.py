@@ -1,4 +1,4 @@
-"""One command at a time changes what lies in a home folder."""
+"""One process at a time: a lock on the home folder that the kernel lets go of when its process dies."""
 
 import fcntl
 import os
@@ -12,14 +12,19 @@ from motherlode.settings import Settings
 
 
 @contextmanager
-def exclusive(settings: Settings) -> Iterator[None]:
-    """Hold the home folder for the length of the block. The kernel lets go of it when the process dies.
+def exclusive(settings: Settings, name: str = "pipeline") -> Iterator[None]:
+    """Hold the home folder for the length of the block.
+
+    Args:
+        settings: whose home.
+        name: of the lock, `<name>.lock`. Locks of two names do not exclude each other: a command holds `pipeline`
+            while the load that it runs holds `warehouse`.
 
     Raises:
-        StoreError: another command holds it, naming that.
+        StoreError: another process, or another thread of this one, holds it, naming that.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / "pipeline.lock").open("a+") as file:
+    with (settings.home / f"{name}.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from motherlode.cli.lock import exclusive
 from motherlode.errors import StoreError
+from motherlode.lock import exclusive
 from motherlode.settings import Settings
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from motherlode.cli.lock import exclusive;"
+    "import sys, time; from pathlib import Path; from motherlode.lock import exclusive;"
     "from motherlode.settings import Settings\n"
     "with exclusive(Settings(home=Path(sys.argv[1]))): print('held', flush=True); time.sleep(60)"
 )
