@@ -1,7 +1,8 @@
 """The feature store as the other rooms use it: apply, materialise, training frames, erase."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,15 +19,17 @@ from feature_repo import definitions
 from feature_repo.stores import dtypes
 from feature_repo.stores.engine import MotherlodeEngine
 from feature_repo.stores.job import MotherlodeRetrievalJob
-from motherlode import names, redis_server
+from feature_repo.warehouse import privacy, state
+from motherlode import audit, names, redis_server
 from motherlode.bundle import Service
 from motherlode.errors import StoreError
-from motherlode.identity import Identity
 from motherlode.online import OnlineWriter, ViewRequest, entity_text
 from motherlode.packed import Column
 from motherlode.settings import Settings
 
 REPO: Final = Path(__file__).parent
+_NAMED: Final = 100
+"""Customers whose pseudonyms one audit entry lists; of more it tells the number."""
 
 
 def open_store(settings: Settings) -> FeatureStore:
@@ -66,6 +69,8 @@ def materialise(
 ) -> None:
     """Bring every view's newest rows online, from where the last run ended; late rows too.
 
+    While a pseudonym key is being replaced, erasures go on under the new key before any row is written under it.
+
     Args:
         settings: bound to a server, or the embedded Valkey runs for the life of this process.
         until: the last event time to take; now by default. A naive time is UTC.
@@ -83,6 +88,8 @@ def materialise(
     engine = getattr(store.provider, "batch_engine", None)
     if not isinstance(engine, MotherlodeEngine):
         raise StoreError(f"The engine is a {type(engine).__name__}.", "Restore batch_engine in feature_store.yaml.")
+    if settings.previous_pseudonym_keys:
+        carry_erasures(settings, privacy.outside_ids(settings, state.read(settings)))
     for view in views:
         start = _start(view, end)
         task = MaterializationTask(settings.project, view, start, end)
@@ -141,19 +148,59 @@ def resolve(settings: Settings, service: str) -> Service:
 def erase(settings: Settings, customer_ids: Iterable[int | str]) -> None:
     """Forget customers online: a tombstone in every view, which no later materialisation replaces.
 
-    The tombstones lie in Redis alone: where Redis loses its data, erase again.
+    They are forgotten under every pseudonym key that is current or previous. The tombstones lie in Redis alone: where
+    Redis loses its data, erase again.
 
     Args:
         settings: bound to a server, or the embedded Valkey runs for the life of this process.
         customer_ids: as the company has them.
     """
-    identity = Identity(settings.pseudonym_key)
-    views = [view.name for view in _customer_views(open_store(settings))]
-    url = redis_server.ensure(settings)
-    with redis_server.connect(settings.with_redis(url)) as client:
-        writer = OnlineWriter(client, settings.project)
+    audit.check(settings)
+    identity, erased = settings.identity, []
+    with _writing(settings) as (writer, views):
         for customer_id in customer_ids:
-            writer.erase(entity_text([identity.join_key(customer_id)]), views)
+            for key in identity.join_keys(customer_id):
+                writer.erase(entity_text([key]), views)
+            erased.append(identity.join_key(customer_id))
+    who = {names.CUSTOMER_ID: ",".join(erased)} if len(erased) <= _NAMED else {}
+    audit.record(settings, "erase", f"{len(erased)} customers online", **who)
+
+
+def carry_erasures(settings: Settings, outside_ids: Sequence[str]) -> int:
+    """Forget under the current pseudonym key whoever was forgotten under a previous one; returns how many.
+
+    Args:
+        settings: as in `erase`.
+        outside_ids: every customer that may have rows.
+    """
+    now, *before = settings.identity.every_join_key_of(outside_ids)
+    gone: set[str] = set()
+    with _writing(settings) as (writer, views):
+        for keys in before:
+            erased = writer.erased([entity_text([key]) for key in keys], views)
+            gone |= {key for key, is_erased in zip(now, erased, strict=True) if is_erased}
+        for key in gone:
+            writer.erase(entity_text([key]), views)
+    return len(gone)
+
+
+def remove_renamed(settings: Settings, outside_ids: Sequence[str]) -> int:
+    """Remove the rows that customers have under previous pseudonym keys; returns how many there were.
+
+    Args:
+        settings, outside_ids: as in `carry_erasures`.
+    """
+    with _writing(settings) as (writer, views):
+        _, *before = settings.identity.every_join_key_of(outside_ids)
+        return sum(writer.remove([entity_text([key]) for key in keys], views) for keys in before)
+
+
+@contextmanager
+def _writing(settings: Settings) -> Iterator[tuple[OnlineWriter, list[str]]]:
+    """A writer, and the views whose one join key is the customer's."""
+    views = [view.name for view in _customer_views(open_store(settings))]
+    with redis_server.connect(settings.with_redis(redis_server.ensure(settings))) as client:
+        yield OnlineWriter(client, settings.project), views
 
 
 def _customer_views(store: FeatureStore) -> Sequence[FeatureView]:

@@ -177,6 +177,7 @@ class Manifest(msgspec.Struct, frozen=True):
         quality: every model's figures beside its baselines, of the held-out part.
         libraries: name → version.
         files: file name → SHA-256, all but the manifest.
+        left_out: a model that the data cannot bear → why.
     """
 
     format: int
@@ -196,6 +197,7 @@ class Manifest(msgspec.Struct, frozen=True):
     quality: tuple[Quality, ...]
     libraries: Mapping[str, str]
     files: Mapping[str, str]
+    left_out: Mapping[str, str] = {}
 
 
 class ItemTable(msgspec.Struct, frozen=True):
@@ -306,18 +308,20 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def require_identity(manifest: Manifest, identity: Identity) -> None:
-    """Check that a bundle's customers are known by the keys that this identity makes.
+    """Check that a bundle's customers are known by keys that this identity makes, by its current or a previous key.
 
     Raises:
         BundleError: they are not; every customer would be unknown.
     """
-    if manifest.identity != identity.key_id:
+    if manifest.identity not in identity.key_ids:
         made, here = (
-            f"the pseudonym key {each}" if each else "no pseudonym key" for each in (manifest.identity, identity.key_id)
+            " or ".join(f"the pseudonym key {each}" if each else "no pseudonym key" for each in key_ids)
+            for key_ids in ((manifest.identity,), identity.key_ids)
         )
         raise BundleError(
             f"Bundle {manifest.version} was made with {made}, here is {here}.",
-            "Set MOTHERLODE_PSEUDONYM_KEY as it was, or run every stage again.",
+            "Set MOTHERLODE_PSEUDONYM_KEY as it was; or list that key in MOTHERLODE_PREVIOUS_PSEUDONYM_KEYS and run "
+            "`motherlode rekey`; or run every stage again.",
         )
 
 

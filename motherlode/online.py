@@ -15,7 +15,7 @@ import numpy.typing as npt
 import redis
 import redis.asyncio
 
-from motherlode.packed import Column, Schema, ViewRows, decode, tombstone
+from motherlode.packed import HEADER_SIZE, Column, Schema, ViewRows, decode, is_tombstone, tombstone
 
 _BATCH: Final = 1000
 """Rows a script call: long enough to amortise the call, short enough (about 5 ms) to let readers in."""
@@ -113,8 +113,21 @@ class _Requests:
         self.requests = tuple(requests)
         self._schemas: dict[int, Schema] = {}
 
-    def _keys(self, entities: Sequence[str]) -> list[str]:
-        return [row_key(self.project, request.view, entity) for request in self.requests for entity in entities]
+    def _keys(self, entities: Sequence[str], before: Sequence[Sequence[str]]) -> list[str]:
+        names = [entity for each in (entities, *before) for entity in each]
+        return [row_key(self.project, request.view, entity) for request in self.requests for entity in names]
+
+    @staticmethod
+    def _newest(values: Sequence[bytes | None], n: int, times: int) -> Sequence[bytes | None]:
+        """Of each entity that was asked for by several names, one row: a tombstone, else the newest name's."""
+        if times == 1:
+            return values
+        chosen: list[bytes | None] = []
+        for start in range(0, len(values), n * times):
+            for i in range(start, start + n):
+                rows = [row for row in values[i : i + n * times : n] if row is not None]
+                chosen.append(next(filter(is_tombstone, rows), rows[0] if rows else None))
+        return chosen
 
     def _unseen(self, values: Sequence[bytes | None]) -> list[int]:
         seen = {int.from_bytes(row[8:16], "little") for row in values if row is not None and len(row) >= 16}
@@ -155,19 +168,24 @@ class OnlineReader(_Requests):
         super().__init__(project, requests)
         self._client = client
 
-    def read(self, entities: Sequence[str], at_us: int | None = None) -> dict[str, ViewRows]:
+    def read(
+        self, entities: Sequence[str], at_us: int | None = None, before: Sequence[Sequence[str]] = ()
+    ) -> dict[str, ViewRows]:
         """Every requested view's rows of N entities, in their order.
 
         Args:
             entities: N entity texts (`entity_text`; a customer's is its join key).
             at_us: the time to judge ages by; now by default.
+            before: what the same N were called before, the newest first: their join keys by previous pseudonym keys.
+                A row of the newest name wins, a tombstone of any beats all. It is the same one round trip.
 
         Raises:
             redis.RedisError: the server is gone or too slow.
         """
         if not entities:
             return self._decode([], 0, 0)
-        values: Any = self._client.mget(self._keys(entities))
+        found_now: Any = self._client.mget(self._keys(entities, before))
+        values = self._newest(found_now, len(entities), 1 + len(before))
         if unseen := self._unseen(values):
             found: Any = self._client.mget([schema_key(self.project, f) for f in unseen])
             self._learn(unseen, found)
@@ -181,11 +199,14 @@ class AsyncOnlineReader(_Requests):
         super().__init__(project, requests)
         self._client = client
 
-    async def read(self, entities: Sequence[str], at_us: int | None = None) -> dict[str, ViewRows]:
+    async def read(
+        self, entities: Sequence[str], at_us: int | None = None, before: Sequence[Sequence[str]] = ()
+    ) -> dict[str, ViewRows]:
         """See `OnlineReader.read`."""
         if not entities:
             return self._decode([], 0, 0)
-        values: Any = await self._client.mget(self._keys(entities))
+        found_now: Any = await self._client.mget(self._keys(entities, before))
+        values = self._newest(found_now, len(entities), 1 + len(before))
         if unseen := self._unseen(values):
             found: Any = await self._client.mget([schema_key(self.project, f) for f in unseen])
             self._learn(unseen, found)
@@ -242,6 +263,29 @@ class OnlineWriter:
         """Replace an entity's rows by tombstones, for good."""
         mark = tombstone(now_us())
         self._client.mset({row_key(self._project, view, entity): mark for view in views})
+
+    def erased(self, entities: Sequence[str], views: Sequence[str]) -> list[bool]:
+        """Of N entities, which have a tombstone in any of the views."""
+        found = [False] * len(entities)
+        for start in range(0, len(entities), _BATCH):
+            batch = entities[start : start + _BATCH]
+            pipeline = self._client.pipeline(transaction=False)
+            for entity in batch:
+                for view in views:
+                    pipeline.getrange(row_key(self._project, view, entity), 0, HEADER_SIZE - 1)
+            heads = pipeline.execute()
+            for i in range(len(batch)):
+                found[start + i] = any(map(is_tombstone, heads[i * len(views) : (i + 1) * len(views)]))
+        return found
+
+    def remove(self, entities: Sequence[str], views: Sequence[str]) -> int:
+        """Take away every row of these entities, tombstones included; returns how many there were."""
+        gone = 0
+        for start in range(0, len(entities), _BATCH):
+            keys = [row_key(self._project, view, each) for each in entities[start : start + _BATCH] for view in views]
+            answer: Any = self._client.unlink(*keys) if keys else 0
+            gone += int(answer)
+        return gone
 
 
 def stored_schemas(client: redis.Redis, project: str, views: Sequence[str]) -> Mapping[str, Schema | None]:

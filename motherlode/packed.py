@@ -263,6 +263,11 @@ def tombstone(event_us: int) -> bytes:
     return zlib.crc32(body).to_bytes(4, "little") + body
 
 
+def is_tombstone(row: bytes) -> bool:
+    """Whether a row, or its header, says *erased*."""
+    return len(row) >= HEADER_SIZE and bool(row[5] & _TOMBSTONE)
+
+
 # --------------------------------------------------------------------------- decode
 
 

@@ -1,15 +1,15 @@
 """One bundle's answers: features, scores and lists, put together. No Ray, no HTTP."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import redis.asyncio
 
 from motherlode import online
 from motherlode.bundle import Bundle
-from motherlode.identity import Identity
 from motherlode.online import AsyncOnlineReader, ViewRequest
+from motherlode.packed import ViewRows
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings
 from serving.answers import (
@@ -45,7 +45,7 @@ class Engine:
         self.compute = runtime.compute
         self.scorer = Scorer(bundle, runtime)
         self._budget_s = settings.redis_budget_s
-        self._identity = Identity(settings.pseudonym_key)
+        self._identity = settings.identity
         self._recommender = Recommender(bundle, runtime)
         self._painter = Painter(bundle, self.scorer)
         self._items = len(bundle.items.ids)
@@ -67,7 +67,7 @@ class Engine:
         self.scorer.check(campaign)
         ids, at_us = request.customer_ids, online.now_us()
         try:
-            rows = await read(self._scoring, self._entities(ids), at_us, self._budget_s)
+            rows = await self._read(self._scoring, ids, at_us)
             results = self.scorer.score(ids, rows, campaign, at_us)
         except UnavailableError as error:
             results = self.scorer.unavailable(ids, str(error))
@@ -77,7 +77,7 @@ class Engine:
         """Every customer's items: personal, else of the segment, else popular."""
         ids, k, excluding, at_us = request.customer_ids, request.k, request.exclude_purchased, online.now_us()
         try:
-            rows = await read(self._recommending[excluding], self._entities(ids), at_us, self._budget_s)
+            rows = await self._read(self._recommending[excluding], ids, at_us)
         except UnavailableError as error:
             results = self._recommender.unavailable(ids, str(error), k, excluding)
             return RecommendAnswer(self.version, self.compute.kind, results)
@@ -98,7 +98,7 @@ class Engine:
         self.scorer.check(campaign)
         at_us = online.now_us()
         try:
-            rows = await read(self._portraying, self._entities([customer_id]), at_us, self._budget_s)
+            rows = await self._read(self._portraying, [customer_id], at_us)
         except UnavailableError as error:
             (score,) = self.scorer.unavailable([customer_id], str(error))
             return self._painter.paint(self.version, self.compute.kind, score, {}, at_us)
@@ -120,10 +120,13 @@ class Engine:
             return {}
         ids = [each.outside for each in customers]
         try:
-            rows = await read(self._scoring, self._entities(ids), at_us, self._budget_s)
+            rows = await self._read(self._scoring, ids, at_us)
         except UnavailableError:
             return {}
         return dict(zip(ids, self.scorer.segment(rows, at_us), strict=True))
 
-    def _entities(self, ids: Sequence[int | str]) -> list[str]:
-        return [online.entity_text((self._identity.join_key(each),)) for each in ids]
+    async def _read(self, reader: AsyncOnlineReader, ids: Sequence[int | str], at_us: int) -> Mapping[str, ViewRows]:
+        """The rows of customers by their outside ids, whichever of our keys they are known by."""
+        keys = self._identity.every_join_key_of(ids)
+        now, *before = ([online.entity_text((key,)) for key in each] for each in keys)
+        return await read(reader, now, at_us, self._budget_s, before)

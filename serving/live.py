@@ -9,7 +9,6 @@ import redis.asyncio
 from motherlode import bundle, runtime
 from motherlode.compute import Compute, choose
 from motherlode.errors import BundleError
-from motherlode.identity import Identity
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings
 from serving.engine import Engine
@@ -70,7 +69,7 @@ class Live:
 
     def _load(self, version: str) -> Engine:
         loaded = bundle.load(self._settings.models / version)
-        bundle.require_identity(loaded.manifest, Identity(self._settings.pseudonym_key))
+        bundle.require_identity(loaded.manifest, self._settings.identity)
         runtime.check_parts(loaded)
         models = Runtime(loaded, self._compute, strict=self._settings.device == "gpu")
         models.check()

@@ -36,16 +36,20 @@ def connect(settings: Settings) -> redis.asyncio.Redis:
 
 
 async def read(
-    reader: AsyncOnlineReader, entities: Sequence[str], at_us: int, budget_s: float
+    reader: AsyncOnlineReader,
+    entities: Sequence[str],
+    at_us: int,
+    budget_s: float,
+    before: Sequence[Sequence[str]] = (),
 ) -> Mapping[str, ViewRows]:
-    """N entities' rows of every view that the reader asks for.
+    """N entities' rows of every view that the reader asks for; `before` as in `OnlineReader.read`.
 
     Raises:
         UnavailableError: Redis is gone, refuses, or takes longer than the budget.
     """
     try:
         async with asyncio.timeout(budget_s):
-            return await reader.read(entities, at_us)
+            return await reader.read(entities, at_us, before)
     except (TimeoutError, redis.TimeoutError) as error:
         raise UnavailableError(f"redis timeout after {budget_s:g} s") from error
     except (redis.RedisError, OSError) as error:

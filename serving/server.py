@@ -28,7 +28,6 @@ import msgspec
 from motherlode import bundle, runtime
 from motherlode.compute import choose
 from motherlode.errors import ServingError, SettingsError
-from motherlode.identity import Identity
 from motherlode.settings import Settings, environment
 from serving import haproxy, processes
 from serving.processes import Record, end_orphans, end_session, record_path, remove_temp
@@ -47,6 +46,9 @@ _DRAIN_S: Final = 2
 
 _HOST: Final = "import sys; from serving.app import main; main(int(sys.argv[1]))"
 
+_PREVIOUS: Final = "previous_pseudonym_keys"
+_OF_THE_WAREHOUSE: Final = frozenset({"raw_key", "previous_raw_key", "mapping"})
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -54,24 +56,27 @@ class Order(msgspec.Struct, frozen=True):
     """What the supervisor tells the process that holds Ray, as one line of JSON.
 
     Attributes:
-        settings: the fields of `Settings`.
+        settings: the fields of `Settings`, but for those of the warehouse alone: serving has no use for raw's keys.
         temp: its temporary folder.
         local: start Ray here; else connect to `settings.ray_address`.
     """
 
-    settings: Mapping[str, str | int | float | None]
+    settings: Mapping[str, str | int | float | list[str] | None]
     temp: str
     local: bool
 
     @classmethod
     def of(cls, settings: Settings, temp: Path) -> Self:
         """The order to serve by these settings."""
-        fields = {**asdict(settings), "home": str(settings.home)}
+        fields = {name: value for name, value in asdict(settings).items() if name not in _OF_THE_WAREHOUSE}
+        fields |= {"home": str(settings.home), _PREVIOUS: list(settings.previous_pseudonym_keys)}
         return cls(fields, str(temp), settings.ray_address is None)
 
     def to_settings(self) -> Settings:
         """The settings as the supervisor has them."""
-        fields = {**self.settings, "home": Path(str(self.settings["home"]))}
+        previous = self.settings[_PREVIOUS]
+        assert isinstance(previous, list)
+        fields = {**self.settings, "home": Path(str(self.settings["home"])), _PREVIOUS: tuple(previous)}
         return Settings(**fields)  # type: ignore[arg-type]
 
 
@@ -146,7 +151,7 @@ def run(settings: Settings, on_ready: Callable[[], None], profile: str = FAST) -
         require_free_port(settings)
     choose(settings.device, "serving")
     loaded = bundle.load(bundle.current(settings.models))
-    bundle.require_identity(loaded.manifest, Identity(settings.pseudonym_key))
+    bundle.require_identity(loaded.manifest, settings.identity)
     runtime.verify(loaded)
     with _stop_signals() as stopping:
         for each in _attempts(settings, profile):

@@ -6,8 +6,9 @@ from typing import Final
 
 import polars as pl
 
-from feature_repo import store, warehouse
+from feature_repo import store
 from feature_repo.features import snapshots
+from feature_repo.warehouse import tables
 from motherlode import names
 from motherlode.bundle import CAMPAIGN, Bundle, Model
 from motherlode.online import ViewRequest
@@ -36,7 +37,7 @@ def score_all(
     """
     at = at or datetime.now(UTC)
     time = pl.lit(at).dt.cast_time_unit("us").alias(names.EVENT_TIMESTAMP)
-    frame = store.training_frame(settings, warehouse.outside_ids(settings).with_columns(time), names.SCORING)
+    frame = store.training_frame(settings, tables.outside_ids(settings).with_columns(time), names.SCORING)
     for request in _requests(bundle):
         newest = _newest(settings, request.view, at)
         frame = frame.join(newest, on=names.CUSTOMER_ID, how="left", maintain_order="left", validate="m:1")

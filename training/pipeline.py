@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from feature_repo import store, warehouse
+from feature_repo import store
 from feature_repo.features import snapshots
 from feature_repo.warehouse import lineage
+from feature_repo.warehouse import tables as integrated
 from motherlode import __version__, bundle, names
 from motherlode.bundle import Manifest
 from motherlode.compute import Compute
@@ -81,16 +82,18 @@ def train(
     advance("frames")
     segmentation = segments.fit(frames.latest, frames.before, compute)
     advance(names.SEGMENTS)
-    responding, response_evidence = response.fit(
-        frames.response, labels.known_until(frames.tables[names.TRANSACTIONS]), compute
-    )
+    left_out = _left_out(frames)
+    scorers, evidence = [segmentation.fitted], {}
+    if names.RESPONSE not in left_out:
+        until = labels.known_until(frames.tables[names.TRANSACTIONS])
+        fitted, evidence[names.RESPONSE] = response.fit(frames.response, until, compute)
+        scorers.append(fitted)
     advance(names.RESPONSE)
-    inactive, inactive_evidence = churn.fit(frames.inactive, compute)
+    fitted, evidence[names.INACTIVE_28D] = churn.fit(frames.inactive, compute)
+    scorers.append(fitted)
     advance(names.INACTIVE_28D)
     recommender, tower_quality = _recommender(frames, segmentation, compute, advance)
-    scorers = (segmentation.fitted, responding, inactive)
     quality = (*(row for scorer in scorers for row in scorer.quality), *tower_quality)
-    evidence = {names.RESPONSE: response_evidence, names.INACTIVE_28D: inactive_evidence}
     folder = publish.write(
         settings,
         compute,
@@ -99,10 +102,18 @@ def train(
         segmentation.segments,
         recommender,
         quality,
+        left_out,
         lambda manifest: render(_report(manifest, frames, segmentation, evidence)),
     )
     advance("bundle")
     return folder
+
+
+def _left_out(frames: _Frames) -> dict[str, str]:
+    """Models that a company of this kind has no data for; data that is there and too little is an error instead."""
+    if frames.response.is_empty():
+        return {names.RESPONSE: "nobody was contacted in any campaign"}
+    return {}
 
 
 def data_fingerprint(settings: Settings) -> str:
@@ -115,7 +126,7 @@ def data_fingerprint(settings: Settings) -> str:
     if not views:
         raise DataError(f"There are no feature snapshots in {settings.mart}.", "Run `motherlode features`.")
     parts = {f"mart/{name}": view.sha256 for name, view in views.items()}
-    return lineage.combine({"integrated": warehouse.fingerprint(settings), **parts})
+    return lineage.combine({"integrated": lineage.fingerprint(settings), **parts})
 
 
 def code_fingerprint() -> str:
@@ -150,7 +161,7 @@ def _still_valid(settings: Settings, compute: Compute, origin: Origin) -> Path |
 
 
 def _frames(settings: Settings) -> _Frames:
-    tables = {name: table.collect() for name, table in warehouse.scan_all(settings).items()}
+    tables = {name: table.collect() for name, table in integrated.scan_all(settings).items()}
     times = snapshots.snapshot_times({name: table.lazy() for name, table in tables.items()})
     last = times[names.EVENT_TIMESTAMP].to_list()[-1]
     responded = labels.response_labels(tables[names.CONTACTS], tables[names.CAMPAIGNS], tables[names.RESPONSES])

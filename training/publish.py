@@ -4,7 +4,7 @@ import io
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from motherlode import __version__, bundle, names
+from motherlode import __version__, audit, bundle, names
 from motherlode.bundle import ItemTable, Manifest, Popular, Quality, Segment, Service, Tower
 from motherlode.compute import Compute
 from motherlode.compute import libraries as compute_libraries
-from motherlode.identity import Identity
 from motherlode.runtime import verify
 from motherlode.settings import Settings
 from training.result import Fitted
@@ -78,6 +77,7 @@ def write(
     segments: Sequence[Segment],
     recommender: Recommender,
     quality: Sequence[Quality],
+    left_out: Mapping[str, str],
     report: Callable[[Manifest], str],
 ) -> Path:
     """Write and verify a bundle; it is not current yet.
@@ -90,6 +90,7 @@ def write(
         segments: the segments, by id.
         recommender: see `Recommender`.
         quality: every figure of the held-out part.
+        left_out: models that the data cannot bear, and why.
         report: the HTML report of a bundle with this manifest.
 
     Returns:
@@ -105,7 +106,7 @@ def write(
         git_revision=git_revision(),
         data_fingerprint=origin.data_fingerprint,
         code_fingerprint=origin.code_fingerprint,
-        identity=Identity(settings.pseudonym_key).key_id,
+        identity=settings.identity.key_id,
         project=settings.project,
         device=compute.kind,
         device_reason=compute.reason,
@@ -116,6 +117,7 @@ def write(
         quality=tuple(quality),
         libraries=libraries(),
         files={},
+        left_out=left_out,
     )
     files = {
         **{fitted.model.file: fitted.onnx for fitted in scorers},
@@ -138,8 +140,11 @@ def publish(settings: Settings, version: str) -> list[str]:
     if version not in bundle.versions(settings.models):
         bundle.flip(settings.models, version)  # names the versions there are
     _verify(settings, version)
+    audit.check(settings)
     bundle.flip(settings.models, version)
-    return bundle.collect(settings.models, settings.keep_bundles)
+    gone = bundle.collect(settings.models, settings.keep_bundles)
+    audit.record(settings, "publish", version, collected=len(gone))
+    return gone
 
 
 def take_back(settings: Settings) -> str:
@@ -149,12 +154,47 @@ def take_back(settings: Settings) -> str:
         BundleError: there is none, or it does not verify; the current one keeps serving.
     """
     _verify(settings, bundle.previous(settings.models))
-    return bundle.flip_back(settings.models)
+    audit.check(settings)
+    withdrawn = bundle.current(settings.models).name
+    version = bundle.flip_back(settings.models)
+    audit.record(settings, "rollback", version, withdrawn=withdrawn)
+    return version
+
+
+def rebind(settings: Settings) -> str | None:
+    """Bind the bundle that serves to the current pseudonym key: the same files as a new version, verified, current.
+
+    A bundle holds no customer; its key says whose rows its server can read.
+
+    Returns:
+        The new version; None where no bundle was published, or it is bound to the current key.
+
+    Raises:
+        BundleError: it was made with a key that is neither current nor previous, or does not verify; it keeps serving.
+    """
+    if not (settings.models / bundle.CURRENT).exists():
+        return None
+    old = bundle.load(bundle.current(settings.models))
+    identity = settings.identity
+    if old.manifest.identity == identity.key_id:
+        return None
+    bundle.require_identity(old.manifest, identity)
+    now = datetime.now(UTC)
+    manifest = msgspec.structs.replace(
+        old.manifest,
+        version=version_of(now),
+        created_at=now.isoformat(timespec="seconds"),
+        identity=identity.key_id,
+    )
+    files = {name: (old.folder / name).read_bytes() for name in old.manifest.files}
+    bundle.write(settings.models, manifest, files, verify)
+    publish(settings, manifest.version)
+    return manifest.version
 
 
 def _verify(settings: Settings, version: str) -> None:
     loaded = bundle.load(settings.models / version)
-    bundle.require_identity(loaded.manifest, Identity(settings.pseudonym_key))
+    bundle.require_identity(loaded.manifest, settings.identity)
     verify(loaded)
 
 

@@ -19,7 +19,7 @@ from motherlode.online import (
     row_key,
     stored_schemas,
 )
-from motherlode.packed import Column, Schema, Status, Values, encode
+from motherlode.packed import Column, Schema, Status, Values, encode, tombstone
 from motherlode.settings import Settings
 
 SCHEMA = Schema("v", (Column("x", "int64"),))
@@ -128,3 +128,58 @@ def test_the_stored_schema_is_the_last_declared(client: redis.Redis) -> None:
     assert stored_schemas(client, "p", ["v"]) == {"v": None}
     OnlineWriter(client, "p").declare(SCHEMA)
     assert stored_schemas(client, "p", ["v"]) == {"v": SCHEMA}
+
+
+def under(client: redis.Redis, n: int, **rows: bytes) -> None:
+    """Rows by the name they are under; the names of one entity are `now`, `old`, `older`."""
+    for name, row in rows.items():
+        client.set(row_key("p", "v", f"{name}{n}"), row)
+
+
+def test_a_row_under_the_newest_name_wins_and_a_tombstone_under_any_beats_all(client: redis.Redis) -> None:
+    OnlineWriter(client, "p").declare(SCHEMA)
+    gone = tombstone(1)
+    under(client, 0, now=packed(1, 10), old=packed(2, 99), older=packed(3, 99))
+    under(client, 1, old=packed(2, 5), older=packed(3, 99))
+    under(client, 2, older=packed(3, 5))
+    under(client, 4, now=packed(1, 10), older=gone)
+    under(client, 5, now=gone, old=packed(2, 5))
+    under(client, 6, now=b"damaged", old=packed(2, 5))
+    names = [[f"{name}{n}" for n in range(7)] for name in ("now", "old", "older")]
+    rows = OnlineReader(client, "p", [REQUEST]).read(names[0], before=names[1:])["v"]
+    assert rows.status.tolist() == [
+        Status.PRESENT,
+        Status.PRESENT,
+        Status.PRESENT,
+        Status.UNKNOWN,
+        Status.ERASED,
+        Status.ERASED,
+        Status.CORRUPT,
+    ]
+    assert rows.columns["x"].data[:3].tolist() == [1, 2, 3]
+    assert OnlineReader(client, "p", [REQUEST]).read(names[0])["v"].status[1] == Status.UNKNOWN
+
+
+def test_several_names_and_views_are_one_round_trip(client: redis.Redis) -> None:
+    OnlineWriter(client, "p").declare(SCHEMA)
+    under(client, 0, old=packed(2, 5))
+    reader = OnlineReader(client, "p", [REQUEST, ViewRequest("w", SCHEMA.columns, None)])
+    reader.read(["now0"], before=[["old0"]])
+    before = client.info("commandstats")["cmdstat_mget"]["calls"]  # type: ignore[index]
+    rows = reader.read(["now0", "now1"], before=[["old0", "old1"]])
+    assert client.info("commandstats")["cmdstat_mget"]["calls"] == before + 1  # type: ignore[index]
+    assert rows["v"].status.tolist() == [Status.PRESENT, Status.UNKNOWN]
+    assert rows["w"].status.tolist() == [Status.UNKNOWN, Status.UNKNOWN]
+
+
+def test_erasures_are_found_and_rows_removed_by_entity(client: redis.Redis) -> None:
+    writer = OnlineWriter(client, "p")
+    entities = [str(n) for n in range(2500)]
+    writer.write("v", entities, [packed(n, 1) for n in range(2500)])
+    writer.erase("7", ["w"])
+    writer.erase("2400", ["v"])
+    assert [n for n, erased in enumerate(writer.erased(entities, ["v", "w"])) if erased] == [7, 2400]
+    assert writer.erased([], ["v"]) == []
+    assert writer.remove(entities[:2450], ["v", "w"]) == 2451
+    assert sorted(client.scan_iter("p/*")) == sorted(row_key("p", "v", each).encode() for each in entities[2450:])
+    assert writer.remove([], ["v"]) == 0

@@ -39,6 +39,37 @@ def test_with_a_pseudonym_key_outside_ids_go_in_and_out(company: "Company") -> N
     asyncio.run(run())
 
 
+def test_while_a_key_is_replaced_customers_are_found_by_either(company: "Company") -> None:
+    old, new = Identity(SECRET), Identity("the key that comes after")
+    company.put_customer(old.join_key("not yet"))
+    company.put_customer(new.join_key("done"))
+    company.put("rfm", new.join_key("half"), recency_days=4.0, recency_score=5)
+    company.put_customer(old.join_key("half"))
+    company.put_customer(old.join_key("both"), age_s=100 * 86_400)
+    company.put_customer(new.join_key("both"))
+    company.put_customer(new.join_key("erased before"))
+    writer = OnlineWriter(company.client, company.settings.project)
+    writer.erase(old.join_key("erased before"), ["rfm", "spending", "history", "purchases"])
+    settings = replace(
+        company.settings, pseudonym_key="the key that comes after", previous_pseudonym_keys=(SECRET, "none")
+    )
+    loaded = bundle.load(bundle.current(settings.models))
+    ids = ("not yet", "done", "half", "both", "abc", "erased before", "nobody")
+
+    async def run() -> None:
+        client = connect(settings)
+        asked = Engine(settings, loaded, Runtime(loaded), client)
+        scores = (await asked.score(ScoreRequest(ids, Campaign("Type A")))).results
+        assert [each.customer_id for each in scores] == list(ids)
+        assert [each.status for each in scores] == ["ok"] * 5 + ["cold"] * 2
+        items = (await asked.recommend(RecommendRequest(ids, 3))).results
+        assert [each.source for each in items] == ["personal"] * 5 + ["popular"] * 2
+        assert (await asked.portrait("not yet", None)).status == "ok"
+        await client.aclose()
+
+    asyncio.run(run())
+
+
 def test_an_erased_customer_is_answered_as_if_never_known(company: "Company") -> None:
     OnlineWriter(company.client, company.settings.project).erase("1", ["rfm", "spending", "history", "purchases"])
     loaded = bundle.load(bundle.current(company.settings.models))

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from motherlode import bundle
+from motherlode import audit, bundle
 from motherlode.errors import BundleError
 from serving.answers import Campaign, ScoreRequest
 from serving.live import Live
 from serving.reading import connect
+from training import publish
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Company
@@ -195,3 +196,39 @@ def test_without_a_bundle_nothing_starts(company: "Company") -> None:
     client = connect(company.settings)
     with pytest.raises(BundleError, match="No bundle is published"):
         Live(company.settings, client)
+
+
+def test_a_bundle_bound_to_a_new_key_takes_over_from_the_same_bundle_under_the_old_one(company: "Company") -> None:
+    settings = replace(company.settings, pseudonym_key="the key that comes after", previous_pseudonym_keys=("none",))
+
+    async def run() -> None:
+        client = connect(settings)
+        served = Live(settings, client)
+        assert served.engine.version == "v1", "a bundle of a listed key serves"
+        before = await served.engine.score(ASKED)
+        version = publish.rebind(settings)
+        assert version is not None
+        await served.refresh()
+        after = await served.engine.score(ASKED)
+        assert after.bundle == version
+        assert [(each.status, each.scores) for each in after.results] == [
+            (each.status, each.scores) for each in before.results
+        ]
+        await client.aclose()
+
+    asyncio.run(run())
+    alone = replace(settings, previous_pseudonym_keys=())
+    bound = bundle.load(bundle.current(settings.models))
+    old = bundle.load(settings.models / "v1")
+    bundle.require_identity(bound.manifest, alone.identity)
+    assert bound.manifest.files == old.manifest.files
+    assert publish.rebind(alone) is None, "it is bound already"
+    assert [(each.action, each.subject) for each in audit.read(alone)] == [("publish", bound.manifest.version)]
+
+
+def test_a_bundle_of_a_key_that_is_not_listed_is_not_bound_anew(company: "Company") -> None:
+    settings = replace(company.settings, pseudonym_key="the key that comes after")
+    with pytest.raises(BundleError, match="no pseudonym key, here is the pseudonym key"):
+        publish.rebind(settings)
+    assert bundle.current(settings.models).name == "v1"
+    assert publish.rebind(replace(settings, home=settings.home / "nothing here")) is None

@@ -11,8 +11,10 @@ import pytest
 from feature_repo import store
 from feature_repo.features import snapshots
 from feature_repo.features.catalogue import VIEWS
-from feature_repo.warehouse import demo
+from feature_repo.warehouse import state
+from feature_repo.warehouse.state import Integrated, Load, Part, State
 from motherlode import bundle, names
+from motherlode.bundle import sha256
 from motherlode.runtime import Runtime
 from serving.answers import Campaign, Score, ScoreRequest
 from serving.engine import Engine
@@ -65,8 +67,16 @@ def write_home(company: "Company", now: datetime) -> None:
     """The raw ids and the mart of the same rows, registered."""
     company.settings.raw.mkdir(parents=True)
     company.settings.mart.mkdir()
-    for source in demo.SOURCES.values():
-        pl.DataFrame({"household_id": list(ROWS)}).write_parquet(demo.raw_path(company.settings, source))
+    path = company.settings.raw / "identities.parquet"
+    ids = [str(customer) for customer in ROWS]
+    pl.DataFrame({names.OUTSIDE_ID: ids, names.CUSTOMER_ID: ids}).write_parquet(path)
+    part = Part(path=path.relative_to(company.settings.home).as_posix(), rows=len(ids), sha256=sha256(path))
+    load = Load(number=1, at=now, seconds=0, mapping="", landed=(), rows={})
+    customers = path.with_name("customers.parquet")
+    pl.DataFrame({names.CUSTOMER_ID: ids}).write_parquet(customers)
+    known = Part(path=customers.relative_to(company.settings.home).as_posix(), rows=len(ids), sha256=sha256(customers))
+    table = Integrated(table=names.CUSTOMERS, parts={"": known}, inputs={}, rows=len(ids))
+    state.write(company.settings, State(identities=(part,), integrated={names.CUSTOMERS: table}, loads=(load,)))
     time = pl.Datetime("us", "UTC")
     for view in VIEWS:
         rows = [

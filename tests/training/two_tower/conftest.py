@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from feature_repo.features import affinity, rfm
-from feature_repo.warehouse import pipeline, tables
+from feature_repo.warehouse import demo, pipeline, tables
 from motherlode import names
 from motherlode.compute import Compute
 from motherlode.settings import Settings
@@ -26,8 +26,8 @@ class Frames(NamedTuple):
 
 @pytest.fixture(scope="session")
 def integrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pl.LazyFrame]:
-    settings = Settings(home=tmp_path_factory.mktemp("motherlode"))
-    pipeline.build(settings, households=200)
+    settings = Settings(home=tmp_path_factory.mktemp("motherlode"), households=200)
+    pipeline.load(settings, demo.project(settings))
     return tables.scan_all(settings)
 
 

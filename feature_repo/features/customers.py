@@ -1,0 +1,98 @@
+"""The mart's customers: to which purposes each agreed, and the attributes that may leave the warehouse."""
+
+import inspect
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from feature_repo.features import snapshots
+from feature_repo.features.snapshots import ViewLineage
+from feature_repo.warehouse import files, state, tables
+from feature_repo.warehouse.contract import Privacy
+from feature_repo.warehouse.mapping.model import Mapping
+from feature_repo.warehouse.mapping.read import read
+from feature_repo.warehouse.quality.classes import SHOWN, classes
+from motherlode import names
+from motherlode.bundle import sha256
+from motherlode.errors import DataError
+from motherlode.settings import Settings
+
+
+def write_customers(settings: Settings) -> ViewLineage:
+    """Write `mart/customers.parquet`, sorted by `customer_id`; what is still valid is kept.
+
+    Its columns are the join key, every purpose as `consent_<purpose>` (Boolean; null: never asked), the attributes of
+    class none or quasi, and `created_timestamp`.
+
+    Raises:
+        DataError: nothing was loaded, or a purpose is not told by true and false.
+    """
+    started, created = time.perf_counter(), datetime.now(UTC)
+    known, loaded = snapshots.read(settings), state.read(settings)
+    customers = tables.scan(settings, names.CUSTOMERS)
+    carried = _carried(customers.collect_schema(), classes(_mapping(settings, loaded), names.CUSTOMERS))
+    inputs = _inputs(loaded, carried)
+    entry, path = known.get(names.CUSTOMERS), snapshots.path_of(settings, names.CUSTOMERS)
+    if entry is not None and entry.inputs == inputs and path.is_file() and sha256(path) == entry.sha256:
+        return entry
+    frame = customers.select(carried).sort(names.CUSTOMER_ID).collect().with_columns(_created(created))
+    with files.writing(path) as scratch:
+        frame.write_parquet(scratch, compression="zstd")
+        scratch.replace(path)
+    known[names.CUSTOMERS] = ViewLineage(
+        view=names.CUSTOMERS,
+        inputs=inputs,
+        rows=frame.height,
+        snapshots=1,
+        created_at=created.isoformat(),
+        seconds=round(time.perf_counter() - started, 2),
+        sha256=sha256(path),
+    )
+    snapshots.record(settings, known)
+    return known[names.CUSTOMERS]
+
+
+def purposes(frame: pl.DataFrame) -> list[str]:
+    """The purposes that customers were asked for, by name: `marketing` for `consent_marketing`."""
+    return [column.removeprefix(names.CONSENT) for column in frame.columns if _is_purpose(column)]
+
+
+def _mapping(settings: Settings, loaded: state.State) -> Mapping:
+    """The mapping that made the state, as its lineage keeps it."""
+    return read(settings.home / "lineage" / f"{loaded.mapping}.yaml").mapping
+
+
+def _carried(columns: pl.Schema, known: dict[str, Privacy]) -> list[str]:
+    """The join key, the purposes, then the other columns that may be carried, in their order.
+
+    Of identifiers the mart holds the join key alone, of sensitive columns and of those that nobody classed nothing.
+
+    Raises:
+        DataError: a purpose is no Boolean: what else it may say is not for us to guess.
+    """
+    others = [name for name in columns if name != names.CUSTOMER_ID and known.get(name, "identifier") in SHOWN]
+    asked = [name for name in others if _is_purpose(name)]
+    for name in asked:
+        if columns[name] != pl.Boolean:
+            raise DataError(
+                f"The column {name!r} of customers is {columns[name]}, not Boolean.",
+                "Map it with `type: boolean`, and `values` from the company's words to true and false.",
+            )
+    return [names.CUSTOMER_ID, *asked, *(name for name in others if name not in asked)]
+
+
+def _is_purpose(column: str) -> bool:
+    return column.startswith(names.CONSENT) and not column.endswith("_missing")
+
+
+def _created(created: datetime) -> pl.Expr:
+    return pl.lit(created).cast(pl.Datetime("us", "UTC")).alias(names.CREATED_TIMESTAMP)
+
+
+def _inputs(loaded: state.State, carried: list[str]) -> str:
+    """Digest of all that the file is made from."""
+    table = loaded.integrated.get(names.CUSTOMERS)
+    parts = [] if table is None else [part.sha256 for part in table.parts.values()]
+    return state.digest(Path(inspect.getfile(write_customers)).read_bytes(), *carried, *parts)

@@ -1,0 +1,50 @@
+"""`motherlode audit`: who did what to the data, and whether the log of it is whole."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from motherlode import audit as log
+from motherlode.cli import options
+from motherlode.settings import Settings
+
+_LAST: Final = 20
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def audit(context: click.Context) -> None:
+    """Show or verify the audit log: who loaded, released, exported, published, erased what, and when."""
+    if context.invoked_subcommand is None:
+        context.invoke(show)
+
+
+@audit.command()
+@click.option("--last", type=click.IntRange(min=1), default=_LAST, show_default=True, help="How many entries.")
+@options.home
+def show(last: int, home: Path | None) -> None:
+    """Print the newest entries, after the whole log was verified."""
+    settings = Settings.from_env(home=home)
+    entries = log.read(settings)
+    table = Table(title=f"{len(entries):,} entries in {settings.home / log.LOG}")
+    for heading in ("", "at (UTC)", "who", "did", "to", "details"):
+        table.add_column(heading, justify="left" if heading else "right", overflow="fold")
+    for entry in entries[-last:]:
+        details = ", ".join(f"{name} {value}" for name, value in entry.details.items())
+        cells = (str(entry.seq), entry.at[:19], entry.actor, entry.action, entry.subject, details)
+        table.add_row(*map(Text, cells))
+    Console().print(table)
+
+
+@audit.command()
+@options.home
+def verify(home: Path | None) -> None:
+    """Check that no entry was changed, removed, inserted or moved; print the last one's hash to keep elsewhere."""
+    settings = Settings.from_env(home=home)
+    entries = log.read(settings)
+    last = entries[-1].hash if entries else log.FIRST
+    Console().print(f"{len(entries):,} entries, none changed. The last one's hash: {last}", soft_wrap=True)

@@ -1,0 +1,43 @@
+"""`motherlode inspect`: prints a proposal, or writes it into a file that is not there yet."""
+
+from pathlib import Path
+
+import pytest
+
+from feature_repo.warehouse.mapping.read import parse
+from motherlode.cli.main import main
+
+FILE = "customer_id;since;city\nK1;31.01.2024;Köln\nK2;01.02.2024;Bonn\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with a file of customers."""
+    (tmp_path / "customers.csv").write_text(FILE, encoding="latin-1")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_what_is_printed_is_a_mapping(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", "customers.csv", "--company", "Ours"])
+    assert ended.value.code == 0
+    mapping = parse(capsys.readouterr().out.encode(), folder / "motherlode.yaml").mapping
+    assert (mapping.company, list(mapping.tables)) == ("Ours", ["customers"])
+
+
+def test_a_proposal_is_written_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for code in (0, 1):
+        with pytest.raises(SystemExit) as ended:
+            main(["inspect", "customers.csv", "--out", "proposal.yaml"])
+        assert ended.value.code == code
+    assert "there already" in capsys.readouterr().err
+    assert "files: customers.csv" in (folder / "proposal.yaml").read_text()
+
+
+def test_files_that_are_no_table_are_told_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "regions.csv").write_text("code,words\n1,East\n2,West\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", "regions.csv"])
+    assert ended.value.code == 1
+    assert "regions is nearest to" in capsys.readouterr().err
