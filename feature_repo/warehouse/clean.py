@@ -1,112 +1,93 @@
-"""Raw to clean: canonical columns, each row judged by its table's rules, each row once."""
+"""Raw to clean: canonical columns, one verdict a row, pseudonyms; a file in one pass, a batch at a time."""
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import polars as pl
 
-from feature_repo.warehouse.contract import KEYS, LANDED_AT, RULES, Rule
-from feature_repo.warehouse.mapping import LINE
-
-QUARANTINE: Final = pl.Schema(
-    {
-        "file": pl.String(),
-        "line": pl.UInt32(),
-        "column": pl.String(),
-        "value": pl.String(),
-        "rule": pl.String(),
-        "remedy": pl.String(),
-    }
-)
-"""`quarantine/<table>.parquet`: a rejected row each, by the first rule that it breaks; customers by join key."""
-
-MERGED: Final = pl.Schema({"file": pl.String(), "line": pl.UInt32(), "into_line": pl.UInt32(), "rule": pl.String()})
-"""`clean/merged.parquet`: rows that live on in another row of the same file."""
+from feature_repo.warehouse import parts
+from feature_repo.warehouse.contract import TABLES
+from feature_repo.warehouse.duplicates import MONTH, month_of
+from feature_repo.warehouse.state import Cleaned
+from feature_repo.warehouse.task import Place, Task, batches, compiled
+from feature_repo.warehouse.verdicts import judge, malformed
 
 
-@dataclass(frozen=True)
-class Cleaned:
-    """One table, cleaned.
-
-    Attributes:
-        rows: `line` and the canonical columns, in the file's order.
-        rejected: see `QUARANTINE`.
-        merged: see `MERGED`.
-    """
-
-    rows: pl.DataFrame
-    rejected: pl.DataFrame
-    merged: pl.DataFrame
-
-
-def clean(table: str, file: str, mapped: pl.LazyFrame, landed_at: datetime) -> Cleaned:
-    """Judge a mapped table's rows.
+def clean(place: Place, task: Task, on_rows: Callable[[int], None]) -> Cleaned:
+    """Clean one file.
 
     Args:
-        table: the canonical table.
-        file: the raw file's name, for quarantine.
-        mapped: `line` and canonical columns.
-        landed_at: no event is later, UTC.
+        place, task: what and how.
+        on_rows: told how many rows were done, a batch each.
+
+    Raises:
+        DataError: the file lacks a mapped column, or a clean file cannot be written.
     """
-    columns = set(mapped.collect_schema().names())
-    rules = [rule for rule in RULES[table] if rule.column in columns]
-    judged = mapped.with_columns(pl.lit(landed_at).alias(LANDED_AT)).with_columns(_verdict(rules)).drop(LANDED_AT)
-    rows = judged.collect(engine="streaming").sort(LINE)
-    broken = rows.filter(pl.col(_VERDICT).is_not_null())
-    rejected = [
-        reject(file, broken.filter(pl.col(_VERDICT) == number), rule.column, rule.name, rule.remedy)
-        for number, rule in enumerate(rules)
-    ]
-    kept = rows.filter(pl.col(_VERDICT).is_null()).drop(_VERDICT)
-    return _once(table, file, kept, pl.concat([pl.DataFrame(schema=QUARANTINE), *rejected]))
-
-
-def reject(file: str, rows: pl.DataFrame, column: str, rule: str, remedy: str) -> pl.DataFrame:
-    """Rows with `line` as rows of quarantine."""
-    return rows.select(
-        pl.lit(file).alias("file"),
-        pl.col(LINE).alias("line"),
-        pl.lit(column).alias("column"),
-        pl.col(column).cast(pl.String).alias("value"),
-        pl.lit(rule).alias("rule"),
-        pl.lit(remedy).alias("remedy"),
-    ).cast(QUARANTINE)
-
-
-def merge(file: str, rows: pl.DataFrame, rule: str) -> pl.DataFrame:
-    """Rows with `line` and `into_line` as rows of the merge ledger."""
-    return rows.select(
-        pl.lit(file).alias("file"), pl.col(LINE).alias("line"), pl.col("into_line"), pl.lit(rule).alias("rule")
-    ).cast(MERGED)
-
-
-_VERDICT: Final = "verdict"
-_CONFLICT: Final = "two rows of one key"
-
-
-def _verdict(rules: list[Rule]) -> pl.Expr:
-    """The number of the first rule that a row breaks; null where it keeps them all."""
-    verdict = pl.lit(None, pl.UInt8)
-    for number, rule in reversed(list(enumerate(rules))):
-        verdict = pl.when(rule.broken).then(pl.lit(number, pl.UInt8)).otherwise(verdict)
-    return verdict.alias(_VERDICT)
-
-
-def _once(table: str, file: str, rows: pl.DataFrame, rejected: pl.DataFrame) -> Cleaned:
-    """One row a key: a later row equal in every column was landed twice and merges, one that differs is rejected."""
-    key = list(KEYS[table])
-    several = rows.lazy().group_by(key).agg(pl.len(), pl.col(LINE).min().alias("into_line"))
-    several_rows = several.filter(pl.col("len") > 1).drop("len").collect(engine="streaming")
-    suspects = rows.join(several_rows, on=key, how="inner", nulls_equal=True)
-    values = [column for column in rows.columns if column != LINE]
-    first = suspects.filter(pl.col(LINE) == pl.col("into_line")).select(values)
-    later = suspects.filter(pl.col(LINE) != pl.col("into_line"))
-    equal = later.join(first, on=values, how="semi", nulls_equal=True)
-    differing = later.join(first, on=values, how="anti", nulls_equal=True)
-    remedy = f"Keep one of the rows of equal {', '.join(key)}, or correct the key; the first was taken."
+    made = compiled(place, task)
+    stem = f"{task.entry}.{task.landed.file_id}"
+    lines = malformed(place, task, made)
+    counts = _Counts()
+    with (
+        parts.writing(place.settings, f"clean/{task.table}", stem) as kept,
+        parts.writing(place.settings, f"quarantine/{task.table}", stem) as rejected,
+    ):
+        if lines.height:
+            rejected.append(lines)
+        for batch in batches(place, task, made):
+            judged = judge(place, task, made, batch)
+            counts.warnings.update({rule: rows for rule, rows in judged.warnings.items() if rows})
+            counts.excluded += judged.excluded
+            if judged.rejected.height:
+                rejected.append(judged.rejected)
+            for month, rows in _by_month(task.table, judged.kept):
+                counts.months[month] += rows.height
+                kept.append(rows)
+            on_rows(batch.height)
     return Cleaned(
-        rows.join(later.select(LINE), on=LINE, how="anti", maintain_order="left"),
-        pl.concat([rejected, reject(file, differing, key[-1], _CONFLICT, remedy)]).sort("line"),
-        merge(file, equal, "landed twice"),
+        table=task.table,
+        entry=task.entry,
+        source=task.landed.source,
+        file_id=task.landed.file_id,
+        name=task.landed.name,
+        order=task.landed.order,
+        inputs=task.inputs,
+        rows_in=task.landed.rows,
+        clean=kept.part,
+        quarantine=rejected.part,
+        excluded=counts.excluded,
+        rejected=(rejected.part.rows if rejected.part is not None else 0) - counts.excluded,
+        warnings=dict(counts.warnings),
+        months=dict(sorted(counts.months.items())),
     )
+
+
+def _by_month(table: str, rows: pl.DataFrame) -> Iterable[tuple[str, pl.DataFrame]]:
+    """Rows by month, so that a row group is of one month; "" for a table without months."""
+    time = TABLES[table].time
+    if not rows.height:
+        return
+    if not TABLES[table].monthly or time is None:
+        yield "", rows
+        return
+    months = rows.select(month_of(time))[MONTH]
+    first, last = months.min(), months.max()
+    if first == last:
+        yield month_name(first), rows
+        return
+    keyed = rows.with_columns(months).partition_by(MONTH, as_dict=True, include_key=False, maintain_order=True)
+    for (month,), part in sorted(keyed.items()):
+        yield month_name(month), part
+
+
+def month_name(month: object) -> str:
+    """`_month` as in "2024-03"."""
+    assert isinstance(month, int)
+    return f"{month // 12:04d}-{month % 12 + 1:02d}"
+
+
+@dataclass
+class _Counts:
+    excluded: int = 0
+    months: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)

@@ -1,82 +1,128 @@
-"""Lineage: which rows went where, from which files, when."""
+"""Lineage: which files went where, by which mapping, when, and what became of every row."""
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Final
 
 import msgspec
 
-from motherlode.bundle import sha256
+from feature_repo.warehouse.contract import MAPPED, TABLES
+from feature_repo.warehouse.state import Cleaned, Integrated, Landed, Load, State, read
 from motherlode.errors import DataError
 from motherlode.settings import Settings
 
-LINEAGE: Final = "lineage.json"
+
+class FileLineage(msgspec.Struct, frozen=True):
+    """One landed file in one table, or a file that is in none.
+
+    Attributes:
+        source, name: of the file.
+        table: the canonical table; of a file that is looked up in alone, its source; "" for one that no table takes.
+        landed_at: ISO 8601, UTC.
+        status: `active`, `superseded`, `refused`.
+        landed: its rows.
+        quarantined: rows that broke a rule of their own, and lines that are no row.
+        excluded: rows that the mapping sets aside.
+        clean: rows that went on.
+        problem, remedy: why it was refused.
+    """
+
+    source: str
+    name: str
+    table: str
+    landed_at: str
+    status: str
+    landed: int
+    quarantined: int = 0
+    excluded: int = 0
+    clean: int = 0
+    problem: str = ""
+    remedy: str = ""
 
 
 class TableLineage(msgspec.Struct, frozen=True):
     """Row counts of one table through the layers.
 
     Attributes:
-        table: the canonical table.
-        file: the raw file it comes from.
-        landed: rows of the raw file.
-        clean: rows that passed the table's own rules.
-        merged: rows that live on in another row (`clean/merged.parquet` says in which, and why).
-        quarantined: rows in `quarantine/<table>.parquet`.
+        table: the canonical table, or a source that is looked up in alone.
+        landed: rows of its files.
+        excluded: rows that the mapping's `where` sets aside.
+        quarantined: rows that broke a rule, their own or one between tables.
+        merged: rows that live on in another row.
         derived: integrated rows that no raw row stands behind: an item or customer known only by its events.
-        integrated: rows of the integrated table.
+        integrated: rows of the integrated table; of a look-up, the rows that another row refers to.
     """
 
     table: str
-    file: str
     landed: int
-    clean: int
-    merged: int
+    excluded: int
     quarantined: int
+    merged: int
     derived: int
     integrated: int
 
     @property
     def balanced(self) -> bool:
         """Whether every landed row is found again."""
-        return self.landed + self.derived == self.integrated + self.merged + self.quarantined
+        return self.landed + self.derived == self.integrated + self.merged + self.quarantined + self.excluded
 
 
 class Lineage(msgspec.Struct, frozen=True):
     """How the integrated layer came about.
 
     Attributes:
-        inputs: fingerprint of the raw files, the shift, the identity and the contract's version.
-        built_at: ISO 8601, UTC.
-        seconds: wall time of the build.
+        company: the mapping's.
+        mapping: digest of the mapping; its text lies under `lineage/<digest>.yaml`.
         tables: by table.
-        files: path below home → SHA-256 of every file of the clean, quarantine and integrated layers.
+        files: by file and table.
+        loads: every load that changed something, the newest last.
+        refused: files that the load that returned this refused.
+        changed: whether that load changed anything.
     """
 
-    inputs: str
-    built_at: str
-    seconds: float
+    company: str
+    mapping: str
     tables: tuple[TableLineage, ...]
-    files: Mapping[str, str]
+    files: tuple[FileLineage, ...]
+    loads: tuple[Load, ...]
+    refused: tuple[FileLineage, ...] = ()
+    changed: bool = False
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every landed row of every table is found again."""
+        return all(table.balanced for table in self.tables)
 
 
-def read(settings: Settings) -> Lineage | None:
-    """The lineage of the integrated layer; None where there is none that this version can read."""
-    try:
-        return msgspec.json.decode((settings.integrated / LINEAGE).read_bytes(), type=Lineage)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
+def of(state: State, *, changed: bool = False, orders: tuple[int, ...] = ()) -> Lineage:
+    """A state's lineage.
+
+    Args:
+        state: which.
+        changed: whether the load at hand changed anything.
+        orders: of the files that it landed.
+    """
+    refused = tuple(_unused(landed) for landed in state.raw if landed.status == "refused" and landed.order in orders)
+    return Lineage(
+        company=state.company,
+        mapping=state.mapping,
+        tables=(*_tables(state), *(_looked_up(source, entry) for source, entry in sorted(state.lookups.items()))),
+        files=_files(state),
+        loads=state.loads,
+        refused=refused,
+        changed=changed,
+    )
 
 
-def holds(settings: Settings, lineage: Lineage) -> bool:
-    """Whether every file is still the one that was written."""
-    return all(_is(settings.home / path, digest) for path, digest in lineage.files.items())
+def current(settings: Settings) -> Lineage:
+    """The lineage of the current state.
 
-
-def digests(home: Path) -> dict[str, str]:
-    """Path below `home` → SHA-256, of every file."""
-    return {path.relative_to(home).as_posix(): sha256(path) for path in sorted(home.rglob("*")) if path.is_file()}
+    Raises:
+        DataError: nothing was loaded.
+    """
+    state = read(settings)
+    if not state.loads:
+        raise DataError(f"Nothing was loaded in {settings.home}.", "Run `motherlode ingest`.")
+    return of(state)
 
 
 def combine(parts: Mapping[str, str]) -> str:
@@ -88,13 +134,88 @@ def fingerprint(settings: Settings) -> str:
     """SHA-256 of the integrated layer, over the hashes of its files.
 
     Raises:
-        DataError: nothing was built.
+        DataError: nothing was loaded.
     """
-    tables = {path.name: sha256(path) for path in settings.integrated.glob("*.parquet")}
-    if not tables:
+    state = read(settings)
+    if not state.loads:
         raise DataError(f"There is no integrated table in {settings.integrated}.", "Run `motherlode ingest`.")
-    return combine(tables)
+    found = {
+        f"{name}/{month}": part.sha256
+        for name, table in state.integrated.items()
+        for month, part in table.parts.items()
+    }
+    return combine(found)
 
 
-def _is(path: Path, digest: str) -> bool:
-    return path.is_file() and sha256(path) == digest
+def _tables(state: State) -> list[TableLineage]:
+    cleaned: dict[str, list[Cleaned]] = {}
+    for each in state.clean:
+        cleaned.setdefault(each.table, []).append(each)
+    return [
+        _count(table, tuple(cleaned.get(table, ())), state.integrated.get(table))
+        for table in TABLES
+        if table in state.integrated or (table in MAPPED and table in cleaned)
+    ]
+
+
+def _count(table: str, cleaned: tuple[Cleaned, ...], entry: Integrated | None) -> TableLineage:
+    entry = entry or Integrated(table=table, parts={}, inputs={}, rows=0)
+    return TableLineage(
+        table=table,
+        landed=sum(each.rows_in for each in cleaned),
+        excluded=sum(each.excluded for each in cleaned),
+        quarantined=sum(each.rejected for each in cleaned) + entry.rejected,
+        merged=entry.merged,
+        derived=entry.derived,
+        integrated=entry.rows,
+    )
+
+
+def _looked_up(source: str, entry: Integrated) -> TableLineage:
+    return TableLineage(
+        table=source,
+        landed=entry.clean,
+        excluded=0,
+        quarantined=entry.rejected,
+        merged=entry.merged,
+        derived=0,
+        integrated=entry.rows,
+    )
+
+
+def _files(state: State) -> tuple[FileLineage, ...]:
+    cleaned: dict[int, list[Cleaned]] = {}
+    for each in state.clean:
+        cleaned.setdefault(each.order, []).append(each)
+    found: list[FileLineage] = []
+    for landed in state.raw:
+        alone = landed.source if landed.source in state.lookups and landed.status == "active" else ""
+        found += [_used(landed, each) for each in cleaned.get(landed.order, ())] or [_unused(landed, alone)]
+    return tuple(found)
+
+
+def _used(landed: Landed, cleaned: Cleaned) -> FileLineage:
+    return FileLineage(
+        source=landed.source,
+        name=landed.name,
+        table=cleaned.table,
+        landed_at=landed.landed_at.isoformat(timespec="seconds"),
+        status=landed.status,
+        landed=cleaned.rows_in,
+        quarantined=cleaned.rejected,
+        excluded=cleaned.excluded,
+        clean=cleaned.clean.rows if cleaned.clean is not None else 0,
+    )
+
+
+def _unused(landed: Landed, table: str = "") -> FileLineage:
+    return FileLineage(
+        source=landed.source,
+        name=landed.name,
+        table=table,
+        landed_at=landed.landed_at.isoformat(timespec="seconds"),
+        status=landed.status,
+        landed=landed.rows,
+        problem=landed.problem,
+        remedy=landed.remedy,
+    )

@@ -1,129 +1,278 @@
-"""The warehouse's way: raw → clean → integrated, each step only where something changed."""
+"""The warehouse's way: raw → clean → integrated, each step only where something changed, then one flip of the state."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
-import polars as pl
 
-from feature_repo.warehouse import contract, files, lineage
-from feature_repo.warehouse.clean import Cleaned, clean
-from feature_repo.warehouse.demo import SOURCES, Landing, land, raw_path
-from feature_repo.warehouse.integrate import Integrated, integrate
-from feature_repo.warehouse.lineage import Lineage, TableLineage
-from feature_repo.warehouse.mapping import LINE, MAPPINGS, Context
-from feature_repo.warehouse.tables import customer_ids
-from motherlode import names
-from motherlode.identity import Identity
+from feature_repo.warehouse import (
+    arrivals,
+    contract,
+    files,
+    lineage,
+    lookups,
+    parts,
+    privacy,
+    shift,
+    state,
+    sweep,
+    vault,
+)
+from feature_repo.warehouse.arrivals import active, marked
+from feature_repo.warehouse.clean import clean
+from feature_repo.warehouse.identities import Identities, open_identities
+from feature_repo.warehouse.integrate import looked_up
+from feature_repo.warehouse.integrate.build import Layer, build, settled
+from feature_repo.warehouse.integrate.table import Place as IntegrationPlace
+from feature_repo.warehouse.lineage import Lineage
+from feature_repo.warehouse.mapping.read import Project
+from feature_repo.warehouse.quality import gate
+from feature_repo.warehouse.state import Cleaned, Landed, Load, State
+from feature_repo.warehouse.task import Place, Task, blocks, compiled, inputs
+from motherlode import audit
+from motherlode.errors import DataError
+from motherlode.lock import exclusive
 from motherlode.settings import Settings
 
-STEPS: Final = 1 + len(contract.SCHEMAS) + 1
-"""How often `build` calls `on_step`: landed, each table cleaned, integrated."""
+Rebuild = Literal["clean", "integrated"]
 
-MERGED: Final = "merged.parquet"
+OnStep = Callable[[str, int, int], None]
+"""Told what is being done, how many rows of it are done, and of how many."""
+
+_LOCK: Final = "warehouse"
 
 
-def build(
-    settings: Settings, *, households: int | None = None, on_step: Callable[[str], None] | None = None
+def load(
+    settings: Settings, project: Project, *, on_step: OnStep | None = None, rebuild: Rebuild | None = None
 ) -> Lineage:
-    """Land the demo's tables, clean them and integrate them; what is still valid is kept.
+    """Land what is new, clean and integrate what it changes, and make that the state.
+
+    A load that finds nothing new changes nothing, not even the state's file. One that fails or is killed, wherever,
+    leaves the state before.
 
     Args:
-        settings: where, and the pseudonym key.
-        households: a thin, deterministic subset of the demo; None: all.
-        on_step: called with what was just finished, `STEPS` times at most.
+        settings: where, and the keys.
+        project: the mapping.
+        on_step: told what is being done.
+        rebuild: make this layer and those above it anew from the one before.
 
     Returns:
-        What became of every landed row.
+        What became of every landed row; `changed` and `refused` are of this load.
 
     Raises:
-        DataError: the demo's tables cannot be had.
+        DataError: sources cannot be found; every file of a table is refused; a file cannot be written; the quality
+            gate refuses what would be the state.
+        StoreError: another load is at work in this home.
     """
-    advance = on_step or (lambda _: None)
-    started = time.perf_counter()
-    landing = land(settings, households)
-    advance("landed")
-    inputs = _inputs(settings, landing)
-    known = lineage.read(settings)
-    if known is not None and known.inputs == inputs and lineage.holds(settings, known):
-        return known
-    cleaned = _clean_all(settings, landing, advance)
-    integrated = integrate(
-        {table: done.rows for table, done in cleaned.items()}, {table: _file(table) for table in cleaned}
-    )
-    counts = tuple(_count(settings, table, cleaned[table], integrated[table]) for table in contract.SCHEMAS)
-    with files.staging(settings.home) as scratch:
-        _write(settings, scratch, cleaned, integrated)
-        done = Lineage(
-            inputs=inputs,
-            built_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=round(time.perf_counter() - started, 2),
-            tables=counts,
-            files=lineage.digests(scratch),
+    with exclusive(settings, _LOCK):
+        return _Load(settings, project, on_step or (lambda *_: None), rebuild).run()
+
+
+class _Load:
+    """One load: its steps in order, and what they have found so far."""
+
+    def __init__(self, settings: Settings, project: Project, on_step: OnStep, rebuild: Rebuild | None) -> None:
+        self.settings, self.project, self.rebuild = settings, project, rebuild
+        self.on_step = on_step
+        self.started = time.perf_counter()
+        self.done = self.total = 0
+
+    def run(self) -> Lineage:
+        """All of it."""
+        identity = privacy.identity(self.settings, self.project)
+        vault.require(self.settings, self.project)
+        on_disk = state.read(self.settings)
+        key_ids = privacy.check_keys(self.settings, on_disk)
+        before = privacy.adopt(self.settings, on_disk)
+        audit.check(self.settings)
+        sweep.half_written(self.settings)
+        landed, fresh = arrivals.land(self.settings, self.project, before, self._landed)
+        identities = open_identities(self.settings, identity, before.identities)
+        place = self._place(landed, identities, 0)
+        landed = self._usable(place, landed, fresh, before, identity.key_id)
+        place = self._place(landed, identities, self._shift(place, landed, before))
+        tasks = self._tasks(landed, identity.key_id, place.shift_weeks)
+        known = {(each.table, each.entry, each.inputs): each for each in before.clean}
+        reused = [self._known(known, task) for task in tasks]
+        integration = IntegrationPlace(self.settings, before, again=self.rebuild is not None)
+        if (
+            not fresh
+            and self.rebuild is None
+            and on_disk.loads
+            and (on_disk.mapping, on_disk.key_ids) == (self.project.digest, key_ids)
+            and {each.inputs for each in before.clean} == {task.inputs for task in tasks}
+            and self._stands(place, integration, tasks, reused, on_disk)
+        ):
+            return lineage.of(on_disk)
+        cleaned = self._clean(place, tasks, reused)
+        pairs = list(zip(tasks, cleaned, strict=True))
+        layer = build(place, integration, pairs, self._integrated)
+        look_ups = looked_up.account(integration, place.look_ups, _lookups_alone(self.project), tasks)
+        candidate = State(
+            company=self.project.mapping.company,
+            mapping=self.project.digest,
+            key_ids=key_ids,
+            shift_weeks=place.shift_weeks if self.project.mapping.move_dates else before.shift_weeks,
+            raw=landed,
+            identities=identities.write(self.settings, before.identities),
+            clean=tuple(cleaned),
+            integrated=layer.tables,
+            lookups=look_ups,
+            matches=layer.matches,
+            kept_apart=before.kept_apart,
+            loads=(*before.loads, self._entry(before, fresh, layer)),
         )
-        # A build that dies while its files move must not pass for a whole one.
-        (settings.integrated / lineage.LINEAGE).unlink(missing_ok=True)
-    files.write(settings.integrated / lineage.LINEAGE, msgspec.json.format(msgspec.json.encode(done), indent=1))
-    advance("integrated")
-    return done
+        self._flip(on_disk, candidate)
+        return lineage.of(candidate, changed=True, orders=fresh)
 
+    def _place(self, landed: tuple[Landed, ...], identities: Identities, shift_weeks: int) -> Place:
+        look_ups = lookups.LookUps(self.settings, lambda source: active(landed, source))
+        return Place(self.settings, self.project, identities, look_ups, shift_weeks)
 
-def _inputs(settings: Settings, landing: Landing) -> str:
-    """One digest of all that the integrated layer depends on."""
-    return lineage.combine(
-        {
-            **{f"raw/{name}": digest for name, digest in landing.raw_sha256.items()},
-            "shift": str(landing.shift_weeks),
-            "identity": Identity(settings.pseudonym_key).key_id,
-            "contract": str(contract.VERSION),
-        }
-    )
+    def _landed(self, landed: Landed) -> None:
+        what = "refused" if landed.status == "refused" else f"{landed.rows:,} rows landed"
+        self.on_step(f"{landed.name}: {what}", 0, 0)
 
+    def _tasks(self, landed: tuple[Landed, ...], key_id: str, shift_weeks: int) -> list[Task]:
+        """Every file of every block of every table."""
+        found = []
+        for table in contract.MAPPED:
+            for entry, block in enumerate(blocks(self.project, table)):
+                others = [each for join in block.join for each in active(landed, join.source)]
+                for each in active(landed, block.from_):
+                    told = inputs(self.project, table, block, each, others, key_id, shift_weeks)
+                    found.append(Task(table, entry, block, each, tuple(block.join), told))
+        return found
 
-def _clean_all(settings: Settings, landing: Landing, advance: Callable[[str], None]) -> dict[str, Cleaned]:
-    context = Context(
-        landing.shift, customer_ids(settings).lazy(), pl.scan_parquet(raw_path(settings, SOURCES[names.ITEMS]))
-    )
-    done = {}
-    for table, mapping in MAPPINGS.items():
-        raw = pl.scan_parquet(raw_path(settings, SOURCES[table]), row_index_name=LINE, row_index_offset=1)
-        done[table] = clean(table, _file(table), mapping(raw, context), landing.landed_at)
-        advance(f"{table}: {done[table].rows.height:,} rows")
-    return done
+    def _usable(
+        self, place: Place, landed: tuple[Landed, ...], fresh: Sequence[int], before: State, key_id: str
+    ) -> tuple[Landed, ...]:
+        """The landed files, but for new ones that the mapping does not fit: those are refused, and the others go on.
 
+        Raises:
+            DataError: it fits none of a source's files, or no longer fits one that it did fit.
+        """
+        fitted = {each.inputs for each in before.clean}
+        shift_weeks = before.shift_weeks or 0 if self.project.mapping.move_dates else 0
+        for task in self._tasks(landed, key_id, shift_weeks):
+            if task.inputs in fitted:
+                continue
+            for join in task.joins:  # a look-up that cannot be read is no fault of the file
+                place.look_ups.of(join)
+            try:
+                compiled(place, task)
+            except DataError as error:
+                others = [each for each in active(landed, task.landed.source) if each.order != task.landed.order]
+                if task.landed.order not in fresh or not others:
+                    raise
+                landed = _refused(landed, task.landed, error, self.project, before)
+        return landed
 
-def _file(table: str) -> str:
-    return f"{SOURCES[table]}.parquet"
+    def _shift(self, place: Place, landed: tuple[Landed, ...], before: State) -> int:
+        if not self.project.mapping.move_dates:
+            return 0
+        if before.shift_weeks is not None:
+            return before.shift_weeks
+        return shift.weeks(place, self._tasks(landed, "", 0))
 
+    def _known(self, known: dict[tuple[str, int, str], Cleaned], task: Task) -> Cleaned | None:
+        found = known.get((task.table, task.entry, task.inputs))
+        if found is None or self.rebuild == "clean":
+            return None
+        whole = parts.holds(self.settings, found.clean) and parts.holds(self.settings, found.quarantine)
+        return found if whole else None
 
-def _write(settings: Settings, scratch: Path, cleaned: dict[str, Cleaned], integrated: dict[str, Integrated]) -> None:
-    clean_, quarantine, whole = (
-        scratch / folder.name for folder in (settings.clean, settings.quarantine, settings.integrated)
-    )
-    for folder in (clean_, quarantine, whole):
-        folder.mkdir()
-    for table in contract.SCHEMAS:
-        cleaned[table].rows.write_parquet(clean_ / f"{table}.parquet")
-        pl.concat([cleaned[table].rejected, integrated[table].rejected]).sort("line").write_parquet(
-            quarantine / f"{table}.parquet"
+    def _stands(
+        self,
+        place: Place,
+        integration: IntegrationPlace,
+        tasks: Sequence[Task],
+        reused: Sequence[Cleaned | None],
+        known: State,
+    ) -> bool:
+        """Whether nothing is to be done: every clean file stands, and every file of the layer above is whole."""
+        found = [each for each in reused if each is not None]
+        if len(found) < len(tasks):
+            return False
+        above = [known.matches]
+        for table in (*known.integrated.values(), *known.lookups.values()):
+            above += [*table.parts.values(), table.ledger, table.quarantine]
+        return all(parts.holds(self.settings, part) for part in above) and settled(
+            place, integration, list(zip(tasks, found, strict=True))
         )
-        integrated[table].rows.write_parquet(whole / f"{table}.parquet")
-    ledgers = [part[table].merged for table in contract.SCHEMAS for part in (cleaned, integrated)]
-    pl.concat(ledgers).write_parquet(clean_ / MERGED)
+
+    def _clean(self, place: Place, tasks: Sequence[Task], reused: Sequence[Cleaned | None]) -> list[Cleaned]:
+        stale = [task for task, known in zip(tasks, reused, strict=True) if known is None]
+        # Each row is cleaned once and integrated once.
+        self.total = 2 * sum(task.landed.rows for task in stale)
+        cleaned = []
+        for task, known in zip(tasks, reused, strict=True):
+            what = f"{task.table}: {task.landed.name}"
+            cleaned.append(known or clean(place, task, lambda rows, what=what: self._advance(what, rows)))  # type: ignore[misc]
+        return cleaned
+
+    def _integrated(self, table: str, rows: int) -> None:
+        self._advance(f"{table}: integrated", rows)
+
+    def _advance(self, what: str, rows: int) -> None:
+        self.done = min(self.done + rows, self.total)
+        self.on_step(what, self.done, self.total)
+
+    def _entry(self, before: State, fresh: tuple[int, ...], layer: Layer) -> Load:
+        return Load(
+            number=len(before.loads) + 1,
+            at=datetime.now(UTC),
+            seconds=round(time.perf_counter() - self.started, 2),
+            mapping=self.project.digest,
+            landed=fresh,
+            rows={name: table.rows for name, table in layer.tables.items()},
+        )
+
+    def _flip(self, before: State, candidate: State) -> None:
+        """Make it the state, where the quality gate lets it through."""
+        self.on_step("quality", self.total, self.total)
+        verdict = gate.judge(self.settings, self.project, candidate)
+        if verdict.refused:
+            remedies = dict.fromkeys(finding.remedy for finding in verdict.findings if finding.severity == "fail")
+            raise DataError(
+                f"The load is refused, and the last good state stays: {verdict.reason}.", " ".join(remedies)
+            )
+        files.write(self.settings.home / "lineage" / f"{self.project.digest}.yaml", self.project.text)
+        state.write(self.settings, candidate)
+        entry = candidate.loads[-1]
+        audit.record(
+            self.settings,
+            "load",
+            self.project.mapping.company,
+            number=entry.number,
+            mapping=self.project.digest,
+            files=len(entry.landed),
+            rows=sum(entry.rows.values()),
+        )
+        sweep.sweep(self.settings, candidate, before)
+        self.on_step("done", self.total, self.total)
 
 
-def _count(settings: Settings, table: str, cleaned: Cleaned, integrated: Integrated) -> TableLineage:
-    landed = pl.scan_parquet(raw_path(settings, SOURCES[table])).select(pl.len()).collect().item()
-    return TableLineage(
-        table=table,
-        file=_file(table),
-        landed=landed,
-        clean=cleaned.rows.height,
-        merged=cleaned.merged.height + integrated.merged.height,
-        quarantined=cleaned.rejected.height + integrated.rejected.height,
-        derived=integrated.derived,
-        integrated=integrated.rows.height,
-    )
+def _refused(
+    landed: tuple[Landed, ...], failed: Landed, error: DataError, project: Project, before: State
+) -> tuple[Landed, ...]:
+    """The landed files without one that cannot be used; the file that it was to replace counts on."""
+    stood = {each.order for each in before.raw if each.status == "active"}
+    found = []
+    for each in landed:
+        if each.order == failed.order:
+            told = msgspec.structs.replace(each, status="refused", problem=error.problem, remedy=error.remedy)
+            found.append(marked(told, project))
+        elif each.order in stood and (each.source, each.name) == (failed.source, failed.name):
+            found.append(msgspec.structs.replace(each, status="active"))
+        else:
+            found.append(each)
+    return tuple(found)
+
+
+def _lookups_alone(project: Project) -> set[str]:
+    """Sources that are looked up in and are no table's."""
+    every = [block for table in project.mapping.tables for block in blocks(project, table)]
+    return {join.source for block in every for join in block.join} - {block.from_ for block in every}

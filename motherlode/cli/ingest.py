@@ -1,34 +1,52 @@
 """`motherlode ingest`: raw tables → warehouse."""
 
 from pathlib import Path
+from typing import get_args
 
 import click
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from feature_repo.warehouse import Lineage
-from motherlode.cli import options, pipeline
-from motherlode.cli.lock import exclusive
+from feature_repo.warehouse.lineage import Lineage
+from feature_repo.warehouse.pipeline import Rebuild
+from motherlode.cli import options, pipeline, project
 from motherlode.cli.stages import Stages
+from motherlode.lock import exclusive
 from motherlode.settings import Settings
 
 
 @click.command()
+@project.mapping
+@click.option(
+    "--rebuild",
+    type=click.Choice(get_args(Rebuild)),
+    help="Make this layer and those above it anew from the one before.",
+)
 @options.home
-def ingest(home: Path | None) -> None:
-    """Land the demo's tables, clean them and integrate them. The same tables twice change nothing."""
+def ingest(mapping: Path | None, rebuild: Rebuild | None, home: Path | None) -> int:
+    """Land the company's files, clean them and integrate them. The same files twice change nothing.
+
+    Ends with 1 where a file was refused; the others are in all the same.
+    """
     console = Console()
-    settings = Settings.from_env(home=home)
+    settings = Settings.from_env(home=home, mapping=mapping)
     with exclusive(settings):
-        lineage = pipeline.ingest(settings, Stages(console))
+        lineage = pipeline.ingest(settings, project.find(settings), Stages(console), rebuild=rebuild)
     show(console, lineage)
+    return 1 if lineage.refused else 0
 
 
 def show(console: Console, lineage: Lineage) -> None:
-    """Print what became of every input row."""
-    table = Table(title="Rows by table")
-    for heading in ("table", "landed", "merged", "quarantined", "integrated"):
-        table.add_column(heading, justify="left" if heading == "table" else "right")
+    """Print what became of every input row, and every file that this load refused."""
+    table = Table(title=f"Rows by table, {lineage.company}", box=SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("table", "landed", "aside", "quarantine", "merged", "derived", "integrated"):
+        table.add_column(heading, justify="left" if heading == "table" else "right", no_wrap=True)
     for row in lineage.tables:
-        table.add_row(row.table, *(f"{n:,}" for n in (row.landed, row.merged, row.quarantined, row.integrated)))
+        counts = (row.landed, row.excluded, row.quarantined, row.merged, row.derived, row.integrated)
+        table.add_row(row.table, *(f"{n:,}" for n in counts))
     console.print(table)
+    for file in lineage.refused:
+        console.print(f"refused: {file.name}: {file.problem} {file.remedy}", markup=False, soft_wrap=True)
+    if not lineage.changed:
+        console.print("Nothing has changed since the last load.")

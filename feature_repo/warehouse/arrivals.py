@@ -1,0 +1,125 @@
+"""The mapping's sources into raw: what is known by its content is skipped, a corrected file supersedes the old one."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from feature_repo.warehouse import raw
+from feature_repo.warehouse.mapping.model import Source
+from feature_repo.warehouse.mapping.read import Project
+from feature_repo.warehouse.sources.find import Found, find
+from feature_repo.warehouse.state import Landed, State
+from motherlode.errors import DataError
+from motherlode.settings import Settings
+
+_MAPPING: Final = "mapping"
+"""Key of a refused file's `how`: the mapping that it was refused under. It is tried again under another one."""
+
+
+def land(
+    settings: Settings, project: Project, state: State, on_file: Callable[[Landed], None]
+) -> tuple[tuple[Landed, ...], tuple[int, ...]]:
+    """Land what is new.
+
+    Args:
+        settings: whose raw.
+        project: the mapping.
+        state: what is landed already.
+        on_file: told every file that was landed or refused.
+
+    Returns:
+        Every landed file by order, as `State.raw`; and the orders of those that are new.
+
+    Raises:
+        DataError: a source's files cannot be found, and none was landed before; a raw file cannot be written.
+    """
+    known = list(state.raw)
+    fresh: list[int] = []
+    now = datetime.now(UTC)
+    for name, source in project.mapping.sources.items():
+        for found in _found(project, name, source, known):
+            same = _same(known, found, raw.digest_of(found))
+            if same is not None and _stands(settings, project, known, same, found):
+                continue
+            # The same bytes read otherwise, after a change of the mapping, keep their place among the landings.
+            again = same if same is not None and same.status == "active" else None
+            order = again.order if again else max((landed.order for landed in known), default=0) + 1
+            landed = marked(raw.land(settings, project, found, order, again.landed_at if again else now), project)
+            if same is None and _is_told(settings, project, known, landed, found):
+                continue
+            known = _with(known, landed, again)
+            fresh.append(order)
+            on_file(landed)
+    return tuple(sorted(known, key=lambda landed: landed.order)), tuple(fresh)
+
+
+def marked(landed: Landed, project: Project) -> Landed:
+    """A refused file with the mapping that it was refused under; others as they are."""
+    if landed.status != "refused":
+        return landed
+    return msgspec.structs.replace(landed, how={**landed.how, _MAPPING: project.digest})
+
+
+def active(landed: Sequence[Landed], source: str) -> list[Landed]:
+    """A source's files that count, by order."""
+    mine = (each for each in landed if each.source == source and each.status == "active")
+    return sorted(mine, key=lambda each: each.order)
+
+
+def _found(project: Project, name: str, source: Source, known: Sequence[Landed]) -> list[Found]:
+    try:
+        return find(project, name)
+    except DataError:
+        # Files that were landed may be moved away; a database that does not answer is another matter.
+        if source.files is not None and active(known, name):
+            return []
+        raise
+
+
+def _same(known: Sequence[Landed], found: Found, content: str) -> Landed | None:
+    """The landed file of this content, by whatever name; the active one first."""
+    same = [landed for landed in known if content and landed.source == found.source and landed.sha256 == content]
+    return min(same, key=lambda landed: (landed.status == "superseded", -landed.order), default=None)
+
+
+def _stands(settings: Settings, project: Project, known: Sequence[Landed], same: Landed, found: Found) -> bool:
+    """Whether a file whose content is known is to be left alone.
+
+    A superseded content that is back under its own name counts again; under another name it is an old copy.
+    """
+    if same.status == "refused":
+        return same.how.get(_MAPPING) == project.digest
+    if same.status == "superseded":
+        return same.name != found.name or not any(
+            (landed.source, landed.name, landed.status) == (found.source, found.name, "active") for landed in known
+        )
+    return raw.current(same, project) and (settings.home / same.path).is_file()
+
+
+def _is_told(settings: Settings, project: Project, known: Sequence[Landed], landed: Landed, found: Found) -> bool:
+    """Whether a landing says what is known: of a table, a query or a file far away only the landing tells."""
+    if landed.status == "refused" and not landed.sha256:
+        told = (landed.source, landed.name, landed.problem, landed.how.get(_MAPPING))
+        return any((each.source, each.name, each.problem, each.how.get(_MAPPING)) == told for each in known)
+    twin = _same(known, found, landed.sha256)
+    return twin is not None and _stands(settings, project, known, twin, found)
+
+
+def _with(known: Sequence[Landed], landed: Landed, again: Landed | None) -> list[Landed]:
+    """What is known, once `landed` is there: older files of its name count no more; a refusal is told of once."""
+    name = (landed.source, landed.name)
+    kept = [
+        each
+        for each in known
+        if each is not again and not ((each.source, each.name) == name and each.status == "refused")
+    ]
+    if landed.status == "active":
+        kept = [
+            msgspec.structs.replace(each, status="superseded")
+            if (each.source, each.name) == name and each.status == "active"
+            else each
+            for each in kept
+        ]
+    return [*kept, landed]
