@@ -8,16 +8,15 @@ import click
 from rich.console import Console
 
 from feature_repo.features import catalogue, snapshots
-from feature_repo.warehouse import Lineage, tables
+from feature_repo.warehouse import tables
 from motherlode import bundle, names
-from motherlode.cli import evaluate, ingest, options, pipeline
-from motherlode.cli.lock import exclusive
+from motherlode.cli import evaluate, ingest, job, options, project
 from motherlode.cli.stages import Stages
-from motherlode.compute import Compute, choose
+from motherlode.compute import choose
+from motherlode.lock import exclusive
 from motherlode.redis_server import running
 from motherlode.settings import Settings
 from serving import server
-from training.publish import publish
 
 
 @click.command()
@@ -51,21 +50,9 @@ def run(settings: Settings, console: Console) -> Path:
     stages = Stages(console)
     compute = choose(settings.device)
     with exclusive(settings):
-        lineage, folder = _stages(settings, compute, stages)
+        lineage, folder = job.whole(settings, project.demo(settings), compute, stages)
     ingest.show(console, lineage)
     return folder
-
-
-def _stages(settings: Settings, compute: Compute, stages: Stages) -> tuple[Lineage, Path]:
-    lineage = pipeline.ingest(settings, stages)
-    pipeline.features(settings, compute, stages)
-    pipeline.materialise(settings, stages)
-    folder = pipeline.train(settings, compute, stages)
-    with stages.stage("publish", 1) as advance:
-        publish(settings, folder.name)
-        advance(folder.name)
-    pipeline.keep_times(settings, stages)
-    return lineage, folder
 
 
 def _warn_if_stale(console: Console, settings: Settings) -> None:
@@ -75,7 +62,7 @@ def _warn_if_stale(console: Console, settings: Settings) -> None:
     if age > catalogue.TTL:
         console.print(
             f"[yellow]The newest snapshot is {age.days} days old, so every answer is flagged stale.[/] "
-            f"Delete {settings.raw} and run again: the demo's dates move to today.",
+            f"Delete {settings.home} and run again: the demo's dates move to today.",
             soft_wrap=True,
             highlight=False,
         )

@@ -53,6 +53,8 @@ def show(console: Console, manifest: Manifest) -> None:
             label = Padding(f"{what}\n[dim]against {row.baseline}[/]", (0, 0, 0, 2))
             table.add_row(label, value, f"{row.baseline_value:.4f}", verdict)
     console.print(table)
+    for model, reason in manifest.left_out.items():
+        console.print(f"No model for {model}: {reason}.", highlight=False)
     segments = Table(title="Segments")
     for heading in ("id", "customers", "share", "name and what sets it apart"):
         segments.add_column(heading, justify="left" if heading.startswith("name") else "right")

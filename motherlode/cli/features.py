@@ -6,9 +6,9 @@ import click
 from rich.console import Console
 
 from motherlode.cli import options, pipeline
-from motherlode.cli.lock import exclusive
 from motherlode.cli.stages import Stages
 from motherlode.compute import choose
+from motherlode.lock import exclusive
 from motherlode.settings import Settings
 
 

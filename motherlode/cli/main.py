@@ -19,7 +19,14 @@ from motherlode.errors import MotherlodeError
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "demo": "from raw tables to live answers, on the demo's data",
+        "run": "raw tables → live answers, once or by a schedule",
+        "init": "a new project's folder: a commented mapping, a key, what comes next",
+        "inspect": "a company's files → a proposal for its mapping",
         "ingest": "raw tables → warehouse",
+        "lineage": "which files are in which tables, and what became of their rows",
+        "quality": "what is wrong with the data, and what it looks like",
+        "quarantine": "rows that are kept out: list, show, release",
+        "merges": "which customers were found to be one person: list, undo, redo",
         "features": "warehouse → feature snapshots, applied to Feast",
         "materialize": "feature snapshots → online store",
         "status": "what lies where, and how fresh it is",
@@ -29,6 +36,10 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "rollback": "serve the bundle before",
         "score": "score every customer into a Parquet file",
         "serve": "answer over HTTP until Ctrl-C",
+        "audit": "who did what to the data; verify that the log of it is whole",
+        "keys": "make a key; which keys are in use",
+        "rekey": "replace the pseudonym key, or the key of raw",
+        "upgrade": "the state of an older version → this one's",
         "doctor": "what this machine runs on, and why",
     }
 )
@@ -48,7 +59,8 @@ class _Commands(click.Group):
             if error.name is None or error.name.startswith("motherlode"):
                 raise
             raise click.ClickException(
-                f"`motherlode {cmd_name}` needs the package {error.name!r}. Install `motherlode[cpu,train,demo]`."
+                f"`motherlode {cmd_name}` needs the package {error.name!r}. "
+                "Install `motherlode[cpu,warehouse,train,demo]`."
             ) from error
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
@@ -76,12 +88,12 @@ def cli() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, command: click.Command = cli) -> None:
     """Run a command; a known error prints what is wrong and the remedy, and exits with 1."""
     # A service manager's stop unwinds as Ctrl-C does, so that what was started is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        code: Any = cli.main(args=arguments, prog_name="motherlode", standalone_mode=False)
+        code: Any = command.main(args=arguments, prog_name="motherlode", standalone_mode=False)
     except MotherlodeError as error:
         _fail(error.problem, error.remedy)
     except OSError as error:

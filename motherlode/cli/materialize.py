@@ -6,8 +6,8 @@ import click
 from rich.console import Console
 
 from motherlode.cli import options, pipeline
-from motherlode.cli.lock import exclusive
 from motherlode.cli.stages import Stages
+from motherlode.lock import exclusive
 from motherlode.redis_server import running
 from motherlode.settings import Settings
 

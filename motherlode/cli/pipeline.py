@@ -4,8 +4,13 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from feature_repo import store, warehouse
-from feature_repo.features import catalogue, snapshots
+from feature_repo import store
+from feature_repo.features import catalogue, customers, snapshots
+from feature_repo.warehouse import state, web
+from feature_repo.warehouse.lineage import Lineage
+from feature_repo.warehouse.mapping.read import Project
+from feature_repo.warehouse.pipeline import Rebuild, load
+from feature_repo.warehouse.quality.measure import mapping_of
 from motherlode.cli.stages import Stages
 from motherlode.compute import Compute, room
 from motherlode.errors import DataError
@@ -13,16 +18,18 @@ from motherlode.settings import Settings
 from training import pipeline as training
 
 
-def ingest(settings: Settings, stages: Stages) -> warehouse.Lineage:
-    """Raw tables → warehouse; what is still valid is kept."""
-    with stages.stage("warehouse", warehouse.STEPS) as advance:
-        return warehouse.build(settings, households=settings.households, on_step=advance)
+def ingest(settings: Settings, project: Project, stages: Stages, *, rebuild: Rebuild | None = None) -> Lineage:
+    """The company's files → warehouse; what is still valid is kept."""
+    with stages.flow("warehouse") as flow:
+        return load(settings, project, on_step=flow, rebuild=rebuild)
 
 
 def features(settings: Settings, compute: Compute, stages: Stages) -> None:
     """Warehouse → feature snapshots, and their definitions into Feast's registry."""
     with stages.stage("features", len(catalogue.VIEWS)) as advance:
         snapshots.build(settings, room(compute), on_view=advance)
+        customers.write_customers(settings)
+        web.write(settings, mapping_of(settings, state.read(settings)).time_zone)
     with stages.stage("feast apply", 1) as advance:
         store.apply(settings)
         advance("")

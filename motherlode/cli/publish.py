@@ -7,8 +7,8 @@ from rich.console import Console
 
 from motherlode import bundle
 from motherlode.cli import options
-from motherlode.cli.lock import exclusive
 from motherlode.errors import BundleError
+from motherlode.lock import exclusive
 from motherlode.settings import Settings
 from training.publish import publish as put_in_place
 

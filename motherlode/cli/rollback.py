@@ -7,7 +7,7 @@ from rich.console import Console
 
 from motherlode import bundle
 from motherlode.cli import options
-from motherlode.cli.lock import exclusive
+from motherlode.lock import exclusive
 from motherlode.settings import Settings
 from training.publish import take_back
 

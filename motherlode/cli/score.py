@@ -5,10 +5,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from motherlode import bundle
+from motherlode import audit, bundle
 from motherlode.cli import options
 from motherlode.errors import SettingsError
-from motherlode.identity import Identity
 from motherlode.settings import Settings
 from training.batch import score_all
 
@@ -25,7 +24,8 @@ def score(out: Path, campaign: str | None, home: Path | None) -> None:
     if not out.absolute().parent.is_dir():
         raise SettingsError(f"The folder of {out} does not exist.", "Make it first.")
     serving = bundle.load(bundle.current(settings.models))
-    bundle.require_identity(serving.manifest, Identity(settings.pseudonym_key))
+    bundle.require_identity(serving.manifest, settings.identity)
+    audit.check(settings)
     try:
         scores = score_all(settings, serving, campaign)
     except ValueError as error:
@@ -33,6 +33,7 @@ def score(out: Path, campaign: str | None, home: Path | None) -> None:
     scratch = out.with_name(f".{out.name}.writing")
     scores.write_parquet(scratch)
     scratch.replace(out)
+    audit.record(settings, "export", str(out), customers=scores.height, bundle=serving.manifest.version)
     counts = ", ".join(f"{n:,} {status}" for status, n in scores["status"].value_counts(sort=True).iter_rows())
     what = f"{scores.height:,} customers in {out} ({counts}), by bundle {serving.manifest.version}."
     Console().print(what, soft_wrap=True)

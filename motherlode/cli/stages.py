@@ -6,10 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 Advance = Callable[[str], None]
 """Called with what was just finished; moves the bar by one step."""
+Flow = Callable[[str, int, int], None]
+"""Called with what is being done, how many rows of it are done, and of how many."""
 
 
 @dataclass
@@ -28,14 +31,7 @@ class Stages:
     def stage(self, title: str, steps: int) -> Iterator[Advance]:
         """Show a bar of `steps` steps for the length of the block; a stage that ends early fills its bar."""
         started = time.perf_counter()
-        columns = (
-            TextColumn("{task.description:<12}"),
-            BarColumn(bar_width=30),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[what]}"),
-        )
-        with Progress(*columns, console=self.console) as progress:
+        with Progress(*_columns(), console=self.console) as progress:
             task = progress.add_task(title, total=steps, what="")
 
             def advance(what: str) -> None:
@@ -44,3 +40,27 @@ class Stages:
             yield advance
             progress.update(task, completed=steps, what="")
         self.seconds[title] = time.perf_counter() - started
+
+    @contextmanager
+    def flow(self, title: str) -> Iterator[Flow]:
+        """Show a bar of rows for the length of the block: what is being done, how far it is, and of how many."""
+        started = time.perf_counter()
+        with Progress(*_columns(), console=self.console) as progress:
+            task = progress.add_task(title, total=None, what="")
+
+            def flow(what: str, done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total, what=escape(what))
+
+            yield flow
+            progress.update(task, completed=1, total=1, what="")
+        self.seconds[title] = time.perf_counter() - started
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=30),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[what]}"),
+    )

@@ -8,9 +8,9 @@ from rich.console import Console
 from motherlode import bundle
 from motherlode.cli import options, pipeline
 from motherlode.cli.evaluate import show
-from motherlode.cli.lock import exclusive
 from motherlode.cli.stages import Stages
 from motherlode.compute import choose
+from motherlode.lock import exclusive
 from motherlode.settings import Settings
 
 
