@@ -104,7 +104,8 @@ def test_the_three_journeys(folder: Path, environment: dict[str, str], port: int
     # The README stands in the checkout; here the state lies elsewhere, so Feast is told where both are.
     home, checkout = (shlex.quote(str(path)) for path in (folder / ".motherlode", REPOSITORY / "feature_repo"))
     for line in commands("The ML engineer") + commands("The researcher"):
-        shell(line.replace("feast -c feature_repo", f"MOTHERLODE_HOME={home} feast -c {checkout}"))
+        line = line.replace("feast -c feature_repo", f"MOTHERLODE_HOME={home} feast -c {checkout}")
+        shell(line.replace("examples/demo", shlex.quote(str(REPOSITORY / "examples" / "demo"))))
     assert (folder / "scores.parquet").exists()
     with serving(folder, environment, port, "serve"):
         answers = [json.loads(shell(line.replace(":8000", f":{port}"))) for line in commands("The application")]
