@@ -73,7 +73,7 @@ RUN case "$DEVICE" in \
 FROM build AS build-training
 ARG DEVICE
 ARG PIP_EXTRA_INDEX_URL
-RUN /opt/motherlode/bin/pip install ".[${DEVICE},train,demo]"
+RUN /opt/motherlode/bin/pip install ".[${DEVICE},warehouse,train,demo]"
 
 # --- training: everything but serving's traffic. `docker run … motherlode train` ------------------------------
 FROM base AS training

@@ -33,12 +33,12 @@ SATURDAY: Final = 6
 
 
 def units(column: str) -> pl.Expr:
-    """A column of money as whole ten-thousandths, Int64."""
+    """A column of money, or of pieces, as whole ten-thousandths, Int64."""
     return (pl.col(column) * MONEY_UNIT).round(0).cast(pl.Int64)
 
 
 def money(expr: pl.Expr) -> pl.Expr:
-    """Whole ten-thousandths back to money, Float64."""
+    """Whole ten-thousandths back to money, or to pieces, Float64."""
     return expr / MONEY_UNIT
 
 

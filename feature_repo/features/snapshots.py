@@ -15,10 +15,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import warehouse
 from feature_repo.features import frames
 from feature_repo.features.catalogue import VIEWS, View
-from feature_repo.warehouse import files
+from feature_repo.warehouse import files, lineage, tables
 from motherlode import names
 from motherlode.bundle import sha256
 from motherlode.errors import DataError
@@ -105,17 +104,17 @@ def build(
         DataError: the integrated tables were not built.
         DeviceError: a plan does not run on the room's device.
     """
-    tables = warehouse.scan_all(settings)
-    snapshots = snapshot_times(tables)
-    data = warehouse.fingerprint(settings)
+    integrated = tables.scan_all(settings)
+    snapshots = snapshot_times(integrated)
+    data = lineage.fingerprint(settings)
     known = read(settings)
     for view in views:
         wanted = snapshots.tail(1) if view.latest_only else snapshots
         inputs = _inputs(view, data, wanted)
         entry = known.get(view.name)
         if entry is None or entry.inputs != inputs or not _holds(settings, entry):
-            known[view.name] = _build(settings, compute_room, view, tables, wanted, inputs)
-            _record(settings, known)
+            known[view.name] = _build(settings, compute_room, view, integrated, wanted, inputs)
+            record(settings, known)
         if on_view is not None:
             on_view(view.name)
     return tuple(known[view.name] for view in views)
@@ -224,7 +223,8 @@ def _holds(settings: Settings, entry: ViewLineage) -> bool:
     return path.is_file() and sha256(path) == entry.sha256
 
 
-def _record(settings: Settings, entries: Mapping[str, ViewLineage]) -> None:
+def record(settings: Settings, entries: Mapping[str, ViewLineage]) -> None:
+    """Make these the mart's lineage, in one step."""
     content = msgspec.json.format(msgspec.json.encode(list(entries.values())), indent=1)
     files.write(settings.mart / LINEAGE, content)
 

@@ -76,7 +76,7 @@ def _by_customer(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
             (money(pl.col(_VALUE).sum()) / pl.len()).alias("basket_value_mean"),
             money(pl.col(_VALUE)).std().alias("basket_value_std"),
             pl.col(_LINES).mean().alias("basket_items_mean"),
-            pl.col(names.QUANTITY).mean().alias("basket_quantity_mean"),
+            money(pl.col(names.QUANTITY).sum() / pl.len()).alias("basket_quantity_mean"),
             pl.col("weekend").mean().alias("weekend_share"),
             pl.col("evening").mean().alias("evening_share"),
             pl.len().alias(_BASKETS),
@@ -95,7 +95,7 @@ def _baskets(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
         .agg(
             units(names.AMOUNT).sum().alias(_VALUE),
             pl.len().cast(pl.Int64).alias(_LINES),
-            pl.col(names.QUANTITY).sum(),
+            units(names.QUANTITY).sum().alias(names.QUANTITY),
             pl.col(names.LOCAL_TIMESTAMP).min(),
         )
     )

@@ -16,10 +16,10 @@ from feast.types import Float64
 from feature_repo import definitions, store
 from feature_repo.features.catalogue import VIEWS
 from feature_repo.stores.rows import GRACE
-from motherlode import names
+from motherlode import audit, names
 from motherlode.errors import DataError, StoreError
 from motherlode.identity import Identity
-from motherlode.online import OnlineReader
+from motherlode.online import OnlineReader, OnlineWriter
 from motherlode.packed import Status
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
@@ -186,8 +186,8 @@ def test_an_erased_customer_stays_erased_through_a_later_materialisation(bound: 
         assert rows.status.tolist() == [Status.ERASED, Status.ERASED, Status.PRESENT]
 
 
-def test_erase_finds_a_customer_by_the_pseudonym(bound: Settings) -> None:
-    keyed = replace(bound, project="keyed", pseudonym_key="a secret of sixteen")
+def test_erase_finds_a_customer_by_the_pseudonym(bound: Settings, tmp_path: Path) -> None:
+    keyed = replace(bound, home=tmp_path / "home", project="keyed", pseudonym_key="a secret of sixteen")
     key = Identity(keyed.pseudonym_key).join_key(7)
     store.apply(keyed)
     store.erase(keyed, [7])
@@ -217,3 +217,47 @@ def test_stale_outlives_its_time_to_live_by_the_grace(bound: Settings, tmp_path:
     store.apply(settings)
     store.open_store(settings).materialize(LATEST - timedelta(days=365), datetime.now(UTC))
     assert read(settings, names.SCORING, ["1", "2"])["rfm"].status.tolist() == [Status.STALE, Status.UNKNOWN]
+
+
+def test_a_new_key_takes_erasures_along_and_leaves_no_row_of_the_old_one(bound: Settings, tmp_path: Path) -> None:
+    old = replace(bound, home=tmp_path / "home", project="renamed", pseudonym_key="the key that was before")
+    new = replace(old, pseudonym_key="the key that comes after", previous_pseudonym_keys=("the key that was before",))
+    outside = ["7", "8", "9"]
+    store.apply(old)
+    with connect(old) as client:
+        writer = OnlineWriter(client, "renamed")
+        for key in (*old.identity.join_keys_of(outside), *new.identity.join_keys_of(outside)):
+            writer.write("rfm", [key], [b"a row of this customer, as if it were packed"])
+        store.erase(old, ["8"])
+        assert store.carry_erasures(new, outside) == 1
+        new_keys = new.identity.join_keys_of(outside)
+        assert writer.erased(new_keys, ["rfm"]) == [False, True, False]
+        views = len(VIEWS)
+        assert store.remove_renamed(new, outside) == 2 + views
+        left = {key.decode().split("{")[1][:-1] for key in client.scan_iter("renamed/*{*")}
+        assert left == set(new_keys)
+        assert store.remove_renamed(new, outside) == 0, "and once more changes nothing"
+        assert store.carry_erasures(new, outside) == 0
+
+
+def test_an_erasure_reaches_a_customer_under_every_key_and_is_audited_by_pseudonym(
+    bound: Settings, tmp_path: Path
+) -> None:
+    settings = replace(
+        bound,
+        home=tmp_path / "home",
+        project="twice",
+        pseudonym_key="the key that comes after",
+        previous_pseudonym_keys=("the key that was before", "none"),
+    )
+    store.apply(settings)
+    store.erase(settings, ["anna@example.com"])
+    with connect(settings) as client:
+        writer = OnlineWriter(client, "twice")
+        assert writer.erased(list(settings.identity.join_keys("anna@example.com")), ["rfm"]) == [True] * 3
+    (entry,) = audit.read(settings)
+    assert (entry.action, entry.details) == (
+        "erase",
+        {names.CUSTOMER_ID: settings.identity.join_key("anna@example.com")},
+    )
+    assert "anna" not in (settings.home / audit.LOG).read_text()

@@ -65,7 +65,7 @@ def test_what_is_installed_is_locked_and_the_extras_exist() -> None:
     assert "PIP_CONSTRAINT=/src/constraints.txt" in STAGES["build"]
     extras = PROJECT["project"]["optional-dependencies"]
     asked = re.findall(r"install [\"']?\.\[([^\]]+)\]", TEXT)
-    assert asked == ["cpu", "${DEVICE},train,demo"]
+    assert asked == ["cpu", "${DEVICE},warehouse,train,demo"]
     assert {"cpu", "gpu", "train", "demo"} <= extras.keys()
 
 

@@ -46,7 +46,7 @@ BREAKS = (
     (LAYERS, "feature_repo/features/rfm.py", "feature_repo.stores.join"),
     (LAYERS, "feature_repo/stores/rows.py", "feature_repo.store"),
     (NO_FEAST, "feature_repo/features/rfm.py", "feast"),
-    (NO_FEAST, "feature_repo/warehouse/integrate.py", "feast"),
+    (NO_FEAST, "feature_repo/warehouse/clean.py", "feast"),
     (VIEW, "feature_repo/features/rfm.py", "pyarrow"),
     (VIEW, "feature_repo/features/frames.py", "feature_repo.warehouse.tables"),
     (JOIN, "feature_repo/stores/join.py", "feast"),

@@ -61,8 +61,8 @@ def distributions() -> dict[str, set[str]]:
     ("package", "extras"),
     [
         ("serving", ("cpu",)),
-        ("motherlode", ("cpu", "gpu", "train", "demo")),
-        ("feature_repo", ("cpu", "train", "demo")),
+        ("motherlode", ("cpu", "gpu", "warehouse", "train", "demo")),
+        ("feature_repo", ("cpu", "warehouse", "train", "demo")),
         ("training", ("cpu", "train")),
     ],
 )

@@ -97,7 +97,7 @@ def random_rows(seed: int) -> Rows:
         names.ITEMS: [
             {
                 names.ITEM_ID: f"i{number}",
-                names.OUTSIDE_ID: number,
+                names.OUTSIDE_ID: str(number),
                 names.ITEM_NAME: f"Item {number}",
                 names.DEPARTMENT: rng.choice(DEPARTMENTS),
                 names.CATEGORY: None,

@@ -20,7 +20,7 @@ every_view = pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 
 
 def build(view: View, rows: dict[str, list[dict[str, Any]]], times: list[Any]) -> pl.DataFrame:
-    tables = {name: pl.LazyFrame(rows[name], schema=schema) for name, schema in SCHEMAS.items()}
+    tables = {name: pl.LazyFrame(rows.get(name, []), schema=schema) for name, schema in SCHEMAS.items()}
     snapshots = pl.LazyFrame({names.EVENT_TIMESTAMP: times}, schema={names.EVENT_TIMESTAMP: pl.Datetime("us", "UTC")})
     return view.build(tables, snapshots).collect(engine="streaming").sort(names.EVENT_TIMESTAMP, names.CUSTOMER_ID)
 

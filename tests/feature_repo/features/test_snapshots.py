@@ -7,9 +7,9 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo import warehouse
 from feature_repo.features import snapshots
 from feature_repo.features.catalogue import VIEWS, View
+from feature_repo.warehouse import demo, pipeline, tables
 from feature_repo.warehouse.contract import SCHEMAS
 from motherlode import names
 from motherlode.errors import DataError
@@ -31,8 +31,8 @@ class Room:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    settings = Settings(home=tmp_path_factory.mktemp("home with spaces"))
-    warehouse.build(settings, households=40)
+    settings = Settings(home=tmp_path_factory.mktemp("home with spaces"), households=40)
+    pipeline.load(settings, demo.project(settings))
     snapshots.build(settings, Room())
     return settings
 
@@ -73,7 +73,7 @@ def test_a_file_holds_every_customer_at_every_snapshot_sorted_and_typed(built: S
     assert table.select(names.EVENT_TIMESTAMP, names.CUSTOMER_ID).equals(
         table.select(names.EVENT_TIMESTAMP, names.CUSTOMER_ID).sort(names.EVENT_TIMESTAMP, names.CUSTOMER_ID)
     )
-    lines = warehouse.scan(built, names.TRANSACTIONS).collect()
+    lines = tables.scan(built, names.TRANSACTIONS).collect()
     times = snapshots.snapshot_times({names.TRANSACTIONS: lines.lazy()})[names.EVENT_TIMESTAMP].to_list()
     expected = {
         (moment, customer)
@@ -133,8 +133,8 @@ def test_a_view_that_fails_leaves_the_last_good_file_and_the_views_before_it(tmp
 
     good = VIEWS[4]
     bad = View(names.RFM, VIEWS[0].features, VIEWS[0].ttl, broken, "Broken.")
-    settings = Settings(home=tmp_path)
-    warehouse.build(settings, households=5)
+    settings = Settings(home=tmp_path, households=5)
+    pipeline.load(settings, demo.project(settings))
     snapshots.build(settings, Room(), views=VIEWS[:1])
     before = snapshots.path_of(settings, names.RFM).read_bytes()
     with pytest.raises(DataError, match="broken"):
@@ -147,8 +147,8 @@ def test_a_view_that_fails_leaves_the_last_good_file_and_the_views_before_it(tmp
 
 
 def test_a_view_that_breaks_its_declaration_is_refused_by_name(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path)
-    warehouse.build(settings, households=5)
+    settings = Settings(home=tmp_path, households=5)
+    pipeline.load(settings, demo.project(settings))
     lying = View("lying", {"promised": pl.Float32()}, VIEWS[0].ttl, VIEWS[0].build, "Lying.")
     with pytest.raises(DataError, match=r"lying.*promised"):
         snapshots.build(settings, Room(), views=(lying,))
