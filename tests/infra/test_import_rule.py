@@ -30,6 +30,7 @@ TORCH = "PyTorch lives in training.two_tower"
 HTTP = "HTTP lives in serving's app, http, docs and problems"
 RAY = "Ray lives in serving.app"
 RAPIDS = "RAPIDS lives in motherlode.compute.gpu"
+READERS = "A reader's library lives behind its own module"
 
 BREAKS = (
     (DOWN, "feature_repo/store.py", "training.result"),
@@ -62,6 +63,10 @@ BREAKS = (
     (HTTP, "motherlode/cli/serve.py", "uvicorn"),
     (RAY, "serving/engine.py", "ray"),
     (RAPIDS, "motherlode/compute/cpu.py", "cupy"),
+    (READERS, "feature_repo/warehouse/clean.py", "duckdb"),
+    (READERS, "feature_repo/warehouse/raw.py", "pyiceberg"),
+    (READERS, "feature_repo/features/customers.py", "yaml"),
+    (READERS, "motherlode/audit.py", "cryptography"),
 )
 
 
