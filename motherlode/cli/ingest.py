@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from feature_repo.warehouse.lineage import Lineage
-from feature_repo.warehouse.pipeline import Rebuild
-from motherlode.cli import options, pipeline, project
+from feature_repo.warehouse.mapping.read import Project
+from feature_repo.warehouse.pipeline import Rebuild, load
+from motherlode.cli import options, project
 from motherlode.cli.stages import Stages
 from motherlode.lock import exclusive
 from motherlode.settings import Settings
@@ -32,9 +33,15 @@ def ingest(mapping: Path | None, rebuild: Rebuild | None, home: Path | None) -> 
     console = Console()
     settings = Settings.from_env(home=home, mapping=mapping)
     with exclusive(settings):
-        lineage = pipeline.ingest(settings, project.find(settings), Stages(console), rebuild=rebuild)
+        lineage = into_warehouse(settings, project.find(settings), Stages(console), rebuild=rebuild)
     show(console, lineage)
     return 1 if lineage.refused else 0
+
+
+def into_warehouse(settings: Settings, company: Project, stages: Stages, *, rebuild: Rebuild | None = None) -> Lineage:
+    """The company's files → warehouse; what is still valid is kept."""
+    with stages.flow("warehouse") as flow:
+        return load(settings, company, on_step=flow, rebuild=rebuild)
 
 
 def show(console: Console, lineage: Lineage) -> None:

@@ -20,7 +20,10 @@ from motherlode.settings import Settings
 )
 @click.option("--company", help="The company's name; the folder's by default.")
 def inspect(files: tuple[str, ...], out: Path | None, company: str | None) -> None:
-    """Propose a mapping for FILEs: CSV, TSV, Parquet, JSON lines, Excel, Delta or Iceberg folders, or URLs.
+    """Propose a mapping for FILEs: CSV, TSV, Parquet, JSON lines, Excel, SQLite, Delta or Iceberg folders, or URLs.
+
+    A database's URL (sqlite:///data.db, postgresql://…) stands for all its tables. What is no table is named and left
+    out.
 
     Give all files of a company at once: keys are found by the values that two files share. What is proposed is a
     valid mapping with the evidence as comments; a line with `# ?` waits for a person.
@@ -32,15 +35,19 @@ def inspect(files: tuple[str, ...], out: Path | None, company: str | None) -> No
     if not profiles:
         raise DataError(f"{refused[0].file} cannot be read: {refused[0].problem}", refused[0].remedy)
     proposal = propose.propose(profiles)
+    text = write.mapping(proposal, company or folder.name, refused)
+    said = Console(stderr=True, soft_wrap=True, highlight=False)
+    for one in refused:
+        said.print(f"{one.file} is left out: {one.problem} {one.remedy}", markup=False)
     if not proposal.blocks:
         why = "; ".join(f"{source} is {reason}" for source, reason in proposal.left.items())
-        raise DataError(
-            f"No file looks like a canonical table: {why}.", "Give all files at once, or begin by `motherlode init`."
+        said.print(
+            f"No file looks like a canonical table: {why}. The proposal holds the sources and their columns.",
+            markup=False,
         )
-    text = write.mapping(proposal, company or folder.name, refused)
     if out is None:
         click.echo(text, nl=False)
         return
     whole.write(out, text.encode())
     asked = sum(1 for line in text.splitlines() if write.ASK in line)
-    Console(stderr=True).print(f"{out}: {asked - 1} lines wait for you, marked {write.ASK}", highlight=False)
+    said.print(f"{out}: {asked - 1} lines wait for you, marked {write.ASK}", markup=False)

@@ -31,7 +31,7 @@ def whole(settings: Settings, company: Project, compute: Compute, stages: Stages
     Returns:
         What became of every row, and the bundle's folder.
     """
-    lineage = pipeline.ingest(settings, company, stages)
+    lineage = ingest.into_warehouse(settings, company, stages)
     pipeline.features(settings, compute, stages)
     pipeline.materialise(settings, stages)
     folder = pipeline.train(settings, compute, stages)

@@ -1,4 +1,4 @@
-"""The main job's stages, each a function of the settings: the same for `demo` and for its own command."""
+"""The main job after `ingest`, each stage a function of the settings: one for `demo`, `run` and its own command."""
 
 import json
 from datetime import UTC, datetime
@@ -7,21 +7,12 @@ from pathlib import Path
 from feature_repo import store
 from feature_repo.features import catalogue, customers, snapshots
 from feature_repo.warehouse import state, web
-from feature_repo.warehouse.lineage import Lineage
-from feature_repo.warehouse.mapping.read import Project
-from feature_repo.warehouse.pipeline import Rebuild, load
 from feature_repo.warehouse.quality.measure import mapping_of
 from motherlode.cli.stages import Stages
 from motherlode.compute import Compute, room
 from motherlode.errors import DataError
 from motherlode.settings import Settings
 from training import pipeline as training
-
-
-def ingest(settings: Settings, project: Project, stages: Stages, *, rebuild: Rebuild | None = None) -> Lineage:
-    """The company's files → warehouse; what is still valid is kept."""
-    with stages.flow("warehouse") as flow:
-        return load(settings, project, on_step=flow, rebuild=rebuild)
 
 
 def features(settings: Settings, compute: Compute, stages: Stages) -> None:

@@ -9,7 +9,7 @@ from feature_repo import store
 from feature_repo.features import snapshots
 from feature_repo.warehouse import privacy, reencrypt, state
 from motherlode import audit
-from motherlode.cli import options, pipeline, project
+from motherlode.cli import ingest, options, pipeline, project
 from motherlode.cli.stages import Stages
 from motherlode.compute import choose
 from motherlode.errors import DataError
@@ -63,7 +63,7 @@ def _pseudonyms(settings: Settings, stages: Stages, console: Console) -> None:
     keys = {"before": _named(known.key_ids), "now": _named((now,))}
     audit.record(settings, "rekey", "begun", **keys)
     customers = privacy.outside_ids(settings, known)  # with those of superseded files, that the load leaves out
-    pipeline.ingest(settings, project.find(settings), stages)
+    ingest.into_warehouse(settings, project.find(settings), stages)
     customers = list({*customers, *privacy.outside_ids(settings, state.read(settings))})
     removed = _online(settings, stages, customers) if snapshots.read(settings) else 0
     version = publish.rebind(settings)
