@@ -15,6 +15,7 @@ from feature_repo.warehouse import (
     lookups,
     parts,
     privacy,
+    reencrypt,
     shift,
     state,
     sweep,
@@ -82,7 +83,7 @@ class _Load:
     def run(self) -> Lineage:
         """All of it."""
         identity = privacy.identity(self.settings, self.project)
-        vault.require(self.settings, self.project)
+        vault.require(self.settings, self.project, reencrypt.raw_files(self.settings))
         on_disk = state.read(self.settings)
         key_ids = privacy.check_keys(self.settings, on_disk)
         before = privacy.adopt(self.settings, on_disk)

@@ -7,7 +7,7 @@ plain files and files of several keys while a key is introduced or replaced.
 
 import base64
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Keys
 from datetime import timedelta
 from pathlib import Path
@@ -51,17 +51,31 @@ class Mapped(Protocol):
         ...
 
 
-def require(settings: Settings, project: Mapped) -> None:
-    """Check that raw can be encrypted where the mapping demands it.
+def require(settings: Settings, project: Mapped, files: Iterable[Path] = ()) -> None:
+    """Check that raw can be encrypted where the mapping demands it, and stays so where it is.
+
+    Args:
+        settings: with the raw key, where there is one.
+        project: its mapping may demand encryption.
+        files: what lies in raw.
 
     Raises:
-        DataError: the mapping says `encrypt_raw` and no key is given.
+        DataError: the mapping says `encrypt_raw` and no key is given, or a file in raw is plain; or a file is
+            encrypted, no key is given, and what is landed next would lie beside it in clear.
     """
     if project.mapping.privacy.encrypt_raw and settings.raw_key is None:
         raise DataError(
             "The mapping says privacy.encrypt_raw, and there is no raw key.",
             "Give one by MOTHERLODE_RAW_KEY or MOTHERLODE_RAW_KEY_FILE; `motherlode keys new` makes one.",
         )
+    for path in files:
+        if settings.raw_key is None and encrypted(path):
+            raise DataError(f"Raw is encrypted ({path}), and there is no raw key.", _NAME_KEY)
+        if project.mapping.privacy.encrypt_raw and not encrypted(path):
+            raise DataError(
+                f"The mapping says privacy.encrypt_raw, and {path} is plain.",
+                "Encrypt what was landed before by `motherlode rekey --raw`, then load again.",
+            )
 
 
 def writer(path: Path, schema: pa.Schema, settings: Settings) -> pq.ParquetWriter:

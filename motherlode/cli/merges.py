@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from feature_repo.warehouse import parts
+from feature_repo.warehouse import parts, privacy
 from feature_repo.warehouse import state as states
 from feature_repo.warehouse.matching import MATCHES
 from feature_repo.warehouse.state import State
@@ -106,6 +106,7 @@ def redo(customer: str, into: str, home: Path | None) -> None:
 
 def _state(settings: Settings) -> State:
     state = states.read(settings)
+    privacy.check_keys(settings, state)
     if not state.loads:
         raise DataError(f"Nothing was loaded into {settings.home}.", "Run `motherlode ingest`.")
     return state

@@ -127,3 +127,17 @@ def test_a_mapping_that_demands_encryption_gets_it_or_an_error(tmp_path: Path) -
     with pytest.raises(DataError, match="encrypt_raw, and there is no raw key") as caught:
         vault.require(with_keys(tmp_path), demanding)
     assert "MOTHERLODE_RAW_KEY_FILE" in caught.value.remedy
+
+
+def test_what_is_landed_never_lies_in_clear_beside_what_is_encrypted(tmp_path: Path) -> None:
+    plain = Mapped(Mapping(company="c", sources={}, tables={}))
+    demanding = Mapped(Mapping(company="c", sources={}, tables={}, privacy=Key(encrypt_raw=True)))
+    secret, clear = tmp_path / "secret.parquet", tmp_path / "clear.parquet"
+    for path, settings in ((secret, with_keys(tmp_path, A)), (clear, with_keys(tmp_path))):
+        with vault.writer(path, pa.schema([("a", pa.string())]), settings):
+            pass
+    with pytest.raises(DataError, match=r"secret\.parquet.*no raw key"):
+        vault.require(with_keys(tmp_path), plain, [secret])
+    with pytest.raises(DataError, match=r"encrypt_raw.*clear\.parquet is plain"):
+        vault.require(with_keys(tmp_path, A), demanding, [secret, clear])
+    vault.require(with_keys(tmp_path, A), plain, [secret, clear])
