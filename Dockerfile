@@ -60,6 +60,7 @@ COPY motherlode motherlode
 COPY feature_repo feature_repo
 COPY serving serving
 COPY training training
+COPY examples examples
 
 FROM build AS build-serving
 ARG DEVICE
