@@ -260,9 +260,15 @@ def main() -> None:
     notes = note(rng, people)
     calls = call_again(random.Random(SEED), calls)  # dice of its own: the other files stay as they are
     groups = [{"code": code, "name": name, "area": area} for code, name, area, _, _ in MERCHANTS]
-    campaigns = [
+    campaigns: list[Row] = [
         {"campaign": "SAVE24", "kind": "savings account", "from": "02/09/2024", "to": "29/11/2024", "calls": ""},
-        {"campaign": "TERM25", "kind": "term deposit", "from": "05/05/2025", "to": f"{CAMPAIGN_ENDS:%d/%m/%Y}", "calls": len(calls)},
+        {
+            "campaign": "TERM25",
+            "kind": "term deposit",
+            "from": "05/05/2025",
+            "to": f"{CAMPAIGN_ENDS:%d/%m/%Y}",
+            "calls": len(calls),
+        },
     ]
     heading = ("No", "Client", "Date", "Channel", "Note")
 

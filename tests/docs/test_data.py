@@ -1,5 +1,7 @@
 """docs/data.md says of the mapping, the tables and the rules what the code has."""
 
+import ast
+import inspect
 import re
 from pathlib import Path
 
@@ -8,11 +10,17 @@ import pytest
 
 import feature_repo.warehouse.mapping.model as model
 from feature_repo.warehouse.contract import RULES, TABLES, Table
+from feature_repo.warehouse.duplicates import CONFLICT, OUTDATED, REPLACED, TWICE
+from feature_repo.warehouse.integrate.people import SAME_PERSON
+from feature_repo.warehouse.lookups import UNUSED
 from feature_repo.warehouse.mapping.columns import MATCHED
 from feature_repo.warehouse.mapping.functions import NAMES
+from feature_repo.warehouse.verdicts import EXCLUDED
+from motherlode.cli import ingest
 from motherlode.cli.main import COMMANDS
 
 DOCS = Path(__file__).parents[2] / "docs"
+INTEGRATE = Path(__file__).parents[2] / "feature_repo" / "warehouse" / "integrate"
 TEXT = (DOCS / "data.md").read_text(encoding="utf-8")
 
 SECTIONS = {
@@ -63,6 +71,25 @@ def test_every_canonical_column_is_documented_as_the_contract_has_it(name: str, 
 def test_every_rule_of_the_contract_is_documented() -> None:
     documented = section("Rules")
     assert [rule.name for of in RULES.values() for rule in of if f"`{rule.name}`" not in documented] == []
+
+
+def test_every_rule_that_rejects_after_cleaning_is_documented() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in sorted(INTEGRATE.glob("*.py")))
+    found = set(re.findall(r'reject\([^"\n]*"([a-z ]+)"', code)) | {CONFLICT, UNUSED, EXCLUDED}
+    assert {"not contacted", "outside its campaign"} <= found
+    assert [name for name in sorted(found) if f"`{name}`" not in section("Rules")] == []
+
+
+def test_every_reason_of_a_merge_is_documented() -> None:
+    reasons = (TWICE, REPLACED, OUTDATED, SAME_PERSON)
+    assert [reason for reason in reasons if f"*{reason}*" not in section("Merges")] == []
+
+
+def test_every_heading_of_the_rows_table_is_documented() -> None:
+    headings = re.search(r"for heading in (\(.+\)):", inspect.getsource(ingest.show))
+    assert headings is not None
+    documented = [row.split("|")[1].strip() for row in section("Layers").splitlines() if row.startswith("| ")]
+    assert [each for each in ast.literal_eval(headings[1])[1:] if each not in documented] == []
 
 
 def test_every_function_and_every_compared_column_is_documented() -> None:

@@ -92,6 +92,21 @@ def test_cents_become_euros_and_unknown_becomes_null_with_a_flag(homes: dict[str
     assert customers["education_missing"].any()
 
 
+def test_the_later_call_of_a_client_makes_the_profile(homes: dict[str, tuple[Settings, Lineage]]) -> None:
+    settings, _ = homes["bank_calls"]
+    calls = pl.read_csv(example("bank_calls") / "data" / "phone_calls.csv", separator=";", infer_schema=False)
+    calls = calls.filter(pl.col("client_id").is_not_null()).unique(maintain_order=True)
+    called = calls.group_by("client_id", maintain_order=True).agg(pl.len(), pl.col("job").first(), last=pl.last("job"))
+    learnt = called.filter((pl.col("job") == "unknown") & (pl.col("last") != "unknown"))
+    assert learnt.height
+    customers = tables.scan(settings, "customers").select(client_id="customer_id", known="job").collect()
+    assert learnt.join(customers, on="client_id").filter(pl.col("known") == pl.col("last")).height == learnt.height
+    contacts = tables.scan(settings, "contacts").group_by(client_id="customer_id").agg(made=pl.len()).collect()
+    twice = called.filter(pl.col("len") > 1).join(contacts, on="client_id")
+    assert twice.height == 18
+    assert (twice["made"] == 2).all()
+
+
 def told(readme: Path) -> set[tuple[str, int, str]]:
     """File, line and rule of every row that a README calls wrong."""
     text = readme.read_text(encoding="utf-8").split("Wrong on purpose")[1]

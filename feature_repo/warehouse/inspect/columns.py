@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import polars as pl
@@ -24,6 +25,7 @@ _EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
 _PLAIN: Final = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)?", re.ASCII)
 _SUMMED: Final = (names.RETAIL_DISCOUNT, names.COUPON_DISCOUNT)
 """Columns of which a file may have several, to be added up."""
+_GRAMS: Final = frozenset(("g", "gr", "gramm", "gram", "grams", "grammes"))
 _HALF: Final = 0.5
 _EPOCH_MS: Final = 1e12
 
@@ -63,7 +65,7 @@ def canonical(file: FileProfile, table: str, filled: Mapping[str, Filled], retur
 def extra(column: ColumnProfile, table: str, file: FileProfile, taken: Set[str]) -> Made | str:
     """A column of the company's own; or why it is left out."""
     if column.kind in ("empty", "list"):
-        return "empty" if column.kind == "empty" else "a list: see `explode`"
+        return "empty" if column.kind == "empty" else "a list"
     secret = own.privacy(column, table)
     if secret == "identifier":
         return "names a person: for `matching` alone"
@@ -95,7 +97,8 @@ def evidence(column: ColumnProfile, hide: bool) -> str:
     if not hide and column.kind in ("word", "truth") and 3 * column.different <= column.rows and column.length <= 20:
         said += ": " + ", ".join(column.typical)
     elif column.numbers is not None and column.kind == "number" and not hide:
-        said += f", {_short(column.numbers.low)} to {_short(column.numbers.high)}"
+        low, high = _short(column.numbers.low), _short(column.numbers.high)
+        said += f", {low} to {high}" if low != high else f", always {low}"
     return said
 
 
@@ -131,7 +134,10 @@ def _found(file: FileProfile, table: str, name: str, filled: Mapping[str, Filled
     dtype = TABLES[table].columns[name].dtype
     hide = TABLES[table].columns[name].privacy != "none"
     note, ask = evidence(column, hide), it.sure < DOUBTFUL or _unclear(column)
-    if isinstance(dtype, pl.Datetime):
+    if isinstance(dtype, pl.Datetime) and it.clock is not None:
+        spec, unsure = _joined(it, *it.clock)
+        note, ask = f"{note}; {it.clock[0].name} is its time of day" + unsure, ask or bool(unsure)
+    elif isinstance(dtype, pl.Datetime):
         spec |= _time(column, name)
     elif dtype == pl.Float64:
         spec |= _signs(column, file) | _unit(column, name, returns)
@@ -174,6 +180,24 @@ def _time(column: ColumnProfile, name: str) -> dict[str, object]:
     return own.formats(column) | last
 
 
+def _joined(date: Filled, clock: ColumnProfile, reference: str) -> tuple[dict[str, object], str]:
+    """A date and the time of day beside it as one; and what is unsure of it."""
+    day, hour = (_as_text(it, sql_name(name)) for it, name in ((date.column, date.reference), (clock, reference)))
+    written = date.column.times.formats if date.column.times is not None else ()
+    formats = [f"{first} {second}" for first in written or ("%Y-%m-%d",) for second in clock.clocks]
+    made = {"format": formats[0] if len(formats) == 1 else formats}
+    if clock.filled >= date.column.filled:
+        return {"sql": f"{day} || ' ' || {hour}", **made}, ""
+    midnight = datetime(2000, 1, 1).strftime(clock.clocks[0])
+    return {"sql": f"{day} || ' ' || coalesce({hour}, '{midnight}')", **made}, ", missing in some rows: midnight there?"
+
+
+def _as_text(column: ColumnProfile, name: str) -> str:
+    if isinstance(column.dtype, pl.Datetime):
+        return f"strftime({name}, '%Y-%m-%d')"
+    return name if column.dtype == pl.String else f"cast({name} as varchar)"
+
+
 def _signs(column: ColumnProfile, file: FileProfile) -> dict[str, object]:
     """Signs that differ from the file's."""
     if column.numbers is None or column.numbers.decimal is None:
@@ -187,6 +211,8 @@ def _unit(column: ColumnProfile, name: str, returns: bool) -> dict[str, object]:
     if column.numbers is None:
         return {}
     unit = 0.01 if "cents" in column.meaning.concepts else 1
+    if name == names.QUANTITY and "weight" in column.meaning.concepts and _GRAMS & set(vocabulary.words(column.name)):
+        unit = 0.001
     positive, negative = column.numbers.low >= 0, column.numbers.negative > _HALF
     if (returns and positive and name in (names.QUANTITY, names.AMOUNT)) or (
         negative and name in (names.AMOUNT, names.RETAIL_DISCOUNT, names.COUPON_DISCOUNT) and not returns
@@ -198,9 +224,11 @@ def _unit(column: ColumnProfile, name: str, returns: bool) -> dict[str, object]:
 def _times_pieces(spec: dict[str, object], filled: Mapping[str, Filled]) -> dict[str, object]:
     """Price times pieces; the source's signs hold in SQL too."""
     pieces = filled.get(names.QUANTITY)
-    if pieces is None or spec.keys() != {"from"}:
+    if pieces is None or not spec.keys() <= {"from", "unit"}:
         return spec
-    return {"sql": f"{sql_name(str(spec['from']))} * {sql_name(pieces.reference)}"}
+    unit = float(str(spec.get("unit", 1))) * float(str(_unit(pieces.column, names.QUANTITY, False).get("unit", 1)))
+    made: dict[str, object] = {"sql": f"{sql_name(str(spec['from']))} * {sql_name(pieces.reference)}"}
+    return made if unit == 1 else {**made, "unit": unit}
 
 
 def _events(column: ColumnProfile) -> dict[str, object]:

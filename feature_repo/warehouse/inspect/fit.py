@@ -20,6 +20,8 @@ _SEVERAL: Final = 3
 """Attributes of persons from which a file without a key is one of customers all the same."""
 _NEAR: Final = 0.35
 """How much less sure another column may be, to be named as an alternative."""
+_LINKED: Final = 0.8
+"""Score of a column whose values are another file's keys, whatever its name; and the share of them from which it is."""
 _FROM_ELSEWHERE: Final = 0.9
 """What a looked-up column's score is worth."""
 
@@ -108,6 +110,7 @@ _FILE_SAYS: Final[Mapping[str, frozenset[str]]] = {
     names.INTERACTIONS: frozenset({"event", "visitor", "session", "page", "search"}),
     names.FEEDBACK: frozenset({"text", "rating"}),
 }
+_NO_KEYS: Final[Mapping[str, str]] = {}
 _NAME: Final = 0.1
 """What the file's name is worth."""
 
@@ -121,12 +124,14 @@ class Filled:
         reference: its name in the mapping, `<source>.<column>` where it is looked up.
         sure: 0..1.
         others: references of other raw columns that might be meant.
+        clock: of a date, the column of the time of day beside it, and its reference.
     """
 
     column: ColumnProfile
     reference: str
     sure: float
     others: tuple[str, ...] = ()
+    clock: tuple[ColumnProfile, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -154,13 +159,15 @@ def best(file: FileProfile, files: Mapping[str, FileProfile], links: Sequence[Li
 
 def fit(file: FileProfile, table: str, files: Mapping[str, FileProfile], links: Sequence[Link]) -> Fit:
     """How well a file fills one table; what it lacks is looked up by its links, where they have it."""
-    filled = assign(table, file.columns)
+    filled = assign(table, file.columns, _keys(file, files, links))
     taken: list[Link] = []
     if table in (names.TRANSACTIONS, names.FEEDBACK):
         for link in links:
             if link.source != file.source or not _weak(table, filled):
                 continue
             other = files[link.other]
+            if other.of == file.source or file.of == other.source:
+                continue  # one file, read in two ways
             found = assign(
                 table, {f"{link.other}.{name}": it for name, it in other.columns.items() if name != link.key}
             )
@@ -212,13 +219,34 @@ def _sold(
     return {}
 
 
-def assign(table: str, columns: Mapping[str, ColumnProfile]) -> dict[str, Filled]:
-    """Each canonical column's raw one, the surest pairs first; every raw column once."""
+def _keys(file: FileProfile, files: Mapping[str, FileProfile], links: Sequence[Link]) -> dict[str, str]:
+    """Columns whose values are the keys of a file of customers or of items → the canonical column that they are."""
+    found: dict[str, str] = {}
+    for link in links:
+        if link.source != file.source or link.share < _LINKED or link.column in found:
+            continue
+        for table, name in ((names.CUSTOMERS, names.CUSTOMER_ID), (names.ITEMS, names.ITEM_ID)):
+            filled = assign(table, files[link.other].columns)
+            key = filled.get(name)
+            if key is not None and key.reference == link.key and _sure(files[link.other], table, filled) >= ENOUGH:
+                found[link.column] = name
+                break
+    return found
+
+
+def assign(table: str, columns: Mapping[str, ColumnProfile], keys: Mapping[str, str] = _NO_KEYS) -> dict[str, Filled]:
+    """Each canonical column's raw one, the surest pairs first; every raw column once.
+
+    Args:
+        columns: by reference.
+        keys: references whose values tell what they are, whatever their names.
+    """
     pairs = [
         (sure, -order, name, reference)
         for order, (reference, column) in enumerate(columns.items())
         for name, role in ROLES[table].items()
-        if (sure := score(column, role)) >= FAIR
+        if not (column.head and name in _OF_A_LINE)
+        if (sure := max(score(column, role), _LINKED if keys.get(reference) == name else 0.0)) >= FAIR
     ]
     pairs.sort(reverse=True)
     filled: dict[str, Filled] = {}
@@ -230,7 +258,7 @@ def assign(table: str, columns: Mapping[str, ColumnProfile]) -> dict[str, Filled
         filled[name] = Filled(columns[reference], reference, sure)
     _only_time(table, columns, filled, used)
     return {
-        name: Filled(it.column, it.reference, it.sure, _others(pairs, name, used))
+        name: Filled(it.column, it.reference, it.sure, _others(pairs, name, used), _clock(name, it, columns))
         for name, it in sorted(filled.items(), key=lambda pair: list(ROLES[table]).index(pair[0]))
     }
 
@@ -247,6 +275,17 @@ def _only_time(table: str, columns: Mapping[str, ColumnProfile], filled: dict[st
         filled[names.EVENT_TIMESTAMP] = Filled(columns[only], only, 0.75)
     elif known is not None and known.reference == only:
         filled[names.EVENT_TIMESTAMP] = replace(known, sure=max(known.sure, 0.9))
+
+
+def _clock(name: str, filled: Filled, columns: Mapping[str, ColumnProfile]) -> tuple[ColumnProfile, str] | None:
+    """The time of day beside a date that says when the row happened: the column nearest behind it, or before it."""
+    times = filled.column.times
+    if name != names.EVENT_TIMESTAMP or filled.column.kind != "time" or times is None or not times.dates:
+        return None
+    order = list(columns)
+    at = order.index(filled.reference)
+    clocks = sorted((abs(order.index(it) - at - 0.5), it) for it, column in columns.items() if column.clocks)
+    return (columns[clocks[0][1]], clocks[0][1]) if clocks else None
 
 
 def _others(pairs: Sequence[tuple[float, int, str, str]], name: str, used: set[str]) -> tuple[str, ...]:

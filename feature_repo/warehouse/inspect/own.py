@@ -45,7 +45,7 @@ def privacy(column: ColumnProfile, table: str) -> Privacy:
         return "none"
     if (concepts & _IDENTIFIER and column.kind != "truth") or (table == names.CUSTOMERS and concepts in _NAMES):
         return "identifier"
-    if concepts & _SENSITIVE or column.kind == "prose":
+    if concepts & _SENSITIVE or column.kind == "prose" or concepts == {"text"}:
         return "sensitive"
     return "quasi" if concepts & _QUASI else "none"
 
@@ -62,7 +62,7 @@ def consent(column: ColumnProfile) -> str | None:
     said = vocabulary.words(column.name)
     if any(word.startswith("profil") for word in said):
         return f"{names.CONSENT}profiling"
-    if any(word in ("newsletter", "marketing", "营销") for word in said):
+    if any(word in ("newsletter", "marketing", "werbung", "营销") for word in said):
         return f"{names.CONSENT}marketing"
     rest = [word for word in said if vocabulary.WORDS.get(word) != "consent"]
     return names.CONSENT + ("_".join(rest) or "marketing")

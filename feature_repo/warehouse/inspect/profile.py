@@ -123,7 +123,8 @@ def of_frame(
     source: str, files: Sequence[str], frame: pl.DataFrame, how: Mapping[str, str], complete: bool = True
 ) -> FileProfile:
     """Profile a source's rows, `frame`, raw columns alone."""
-    subject = vocabulary.read(source).concepts & _SUBJECTS
+    said = vocabulary.read(source).concepts
+    subject = (said & _SUBJECTS) | ({"customer"} if "account" in said else set())
     found = {name: replace(column(frame[name]), subject=subject) for name in frame.columns}
     columns = _agreed(found)
     return FileProfile(source, tuple(files), columns, frame.height, how, complete, frame)

@@ -1,17 +1,17 @@
 """From profiles of a company's files to a proposal: which file is which table, and how each column is made."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
 
 from feature_repo.warehouse.contract import TABLES
-from feature_repo.warehouse.inspect import columns, own, relations
+from feature_repo.warehouse.inspect import campaign, columns, own, relations
+from feature_repo.warehouse.inspect.block import Block, Proposal
 from feature_repo.warehouse.inspect.columns import Made
 from feature_repo.warehouse.inspect.fit import PERSONAL, Filled, Fit, assign, best, nearest
 from feature_repo.warehouse.inspect.profile import ColumnProfile, FileProfile
-from feature_repo.warehouse.inspect.relations import Link
 from motherlode import names
 
 _NONE: Final = Fit("", 0.0, {}, ())
@@ -21,57 +21,6 @@ _MOSTLY_FILLED: Final = 0.02
 _MANY: Final = 200
 _TOGETHER: Final = 0.97
 """Share of rows that a key must tell apart."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """A table made from a source.
-
-    Attributes:
-        table, source: by name.
-        sure: 0..1.
-        columns: in the contract's order, the company's own behind.
-        joins: look-ups.
-        where: rows that are taken; None: all.
-        key: what tells rows apart, where it is not the contract's.
-        unused: raw columns that are left out → why.
-        notes: what a person should know.
-    """
-
-    table: str
-    source: str
-    sure: float
-    columns: tuple[Made, ...]
-    joins: tuple[Link, ...] = ()
-    where: str | None = None
-    key: tuple[str, ...] = ()
-    unused: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What a mapping could be.
-
-    Attributes:
-        sources: every file.
-        blocks: tables, in the contract's order.
-        links: keys found between files.
-        matching: what two customers are compared by → how it is made.
-        matched: the source of `matching`.
-        currency: ISO 4217, where a file states it.
-        clocks: whether times without a zone were found.
-        left: file that no table is made from → why.
-    """
-
-    sources: tuple[FileProfile, ...]
-    blocks: tuple[Block, ...]
-    links: tuple[Link, ...]
-    matching: Mapping[str, object]
-    matched: str
-    currency: str | None
-    clocks: bool
-    left: Mapping[str, str]
 
 
 def propose(files: Sequence[FileProfile]) -> Proposal:
@@ -96,6 +45,7 @@ def propose(files: Sequence[FileProfile]) -> Proposal:
     matching = _matching(by_name[people]) if chosen.get(people, _NONE).table == names.CUSTOMERS else {}
     kept = _agreeing(_one_a_key(blocks))
     used = {block.source for block in kept} | {link.other for block in kept for link in block.joins}
+    files = _one_reading(files, used)
     return Proposal(
         tuple(files),
         tuple(kept),
@@ -104,7 +54,7 @@ def propose(files: Sequence[FileProfile]) -> Proposal:
         people,
         _currency(files),
         any(column.times is not None and not column.times.zoned for file in files for column in file.columns.values()),
-        {file.source: _why_left(file) for file in files if file.source not in used},
+        {file.source: _why_left(file) + _near(file, kept) for file in files if file.source not in used},
     )
 
 
@@ -135,24 +85,24 @@ def _choose(files: Mapping[str, FileProfile], fits: Mapping[str, Sequence[Fit]])
 
 
 def _blocks(file: FileProfile, fit: Fit, files: Mapping[str, FileProfile], last: str | None) -> list[Block]:
-    if fit.table != names.CUSTOMERS:
+    if not campaign.is_one(file, fit, last):
         return [_block(file, fit, files)]
-    answer = next((it for it in file.columns.values() if own.afterwards(it) and it.kind == "truth"), None)
-    called = {"call", "campaign", "channel", "duration"}
-    timed = last is not None or any(column.kind == "time" for column in file.columns.values())
-    if answer is None or not timed or not any(it.meaning.concepts & called for it in file.columns.values()):
-        return [_block(file, fit, files)]  # a contact whose time nobody knows is none
-    return [_block(file, fit, files, campaign=True), *_campaign(file, fit, answer, last)]
+    told = campaign.profiles(file, fit)
+    people = [_block(file, told, files, calls=True)] if told is not None else []
+    return [*people, *campaign.blocks(file, fit, last)]
 
 
-def _block(file: FileProfile, fit: Fit, files: Mapping[str, FileProfile], campaign: bool = False) -> Block:
+def _block(file: FileProfile, fit: Fit, files: Mapping[str, FileProfile], calls: bool = False) -> Block:
     """One table from one file."""
-    returns = fit.table == names.TRANSACTIONS and "return" in file.concepts
+    amount = fit.filled.get(names.AMOUNT)
+    refund = amount is not None and "return" in amount.column.meaning.concepts
+    returns = fit.table == names.TRANSACTIONS and ("return" in file.concepts or refund)
     made = list(columns.canonical(file, fit.table, fit.filled, returns))
     notes: list[str] = []
     if returns:
-        notes.append("the file's name says returns, and its numbers count from 0: negative lines")
+        notes.append("its name says returns, and its numbers count from 0: negative lines")
     used = {it.column.name for it in fit.filled.values() if "." not in it.reference or it.reference in file.columns}
+    used |= {it.clock[0].name for it in fit.filled.values() if it.clock is not None and it.clock[1] in file.columns}
     rest = [column for name, column in file.columns.items() if name not in used]
     unused: dict[str, str] = {}
     if TABLES[fit.table].open:
@@ -160,14 +110,19 @@ def _block(file: FileProfile, fit: Fit, files: Mapping[str, FileProfile], campai
             extra = columns.extra(column, fit.table, file, taken={it.name for it in made})
             if isinstance(extra, str):
                 unused[column.name] = extra
-            elif campaign and _of_call(column):
+            elif calls and campaign.of_call(column):
                 unused[column.name] = "of the call: see contacts"
             else:
                 made.append(extra)
     else:
         unused = {column.name: _why_unused(column, fit.filled) for column in rest}
-    conditions = dict([*_cancelled(file, fit, files), *_no_item(file, fit)])
+    conditions = dict([*_cancelled(file, fit, files), *_nobodys(file, fit), *_no_item(file, fit)])
     notes += conditions.values()
+    last = calls and campaign.again(fit)
+    if last:
+        notes.append(
+            "? a customer comes more than once, and the last row in the file tells: is it in the order of time?"
+        )
     return Block(
         fit.table,
         file.source,
@@ -176,6 +131,7 @@ def _block(file: FileProfile, fit: Fit, files: Mapping[str, FileProfile], campai
         fit.links,
         " and ".join(conditions) or None,
         _key(file, fit),
+        last,
         tuple(unused.items()),
         tuple(notes),
     )
@@ -219,47 +175,6 @@ def _last_campaign(files: Mapping[str, FileProfile], chosen: Mapping[str, Fit]) 
     return None
 
 
-def _campaign(file: FileProfile, fit: Fit, answer: ColumnProfile, last: str | None) -> list[Block]:
-    """Contacts, and where there is a time responses, of a file with a person and an answer a row."""
-    customer = columns.canonical(file, names.CUSTOMERS, {
-        name: it for name, it in fit.filled.items() if name == names.CUSTOMER_ID
-    }, False)[0]  # fmt: skip
-    found = assign(names.CONTACTS, {name: it for name, it in file.columns.items() if not own.afterwards(it)})
-    kept = {name: it for name, it in found.items() if name in (names.CHANNEL, names.EVENT_TIMESTAMP)}
-    arms = next((it for it in file.columns.values() if _arm(it)), None)
-    campaign = Made(
-        names.CAMPAIGN_ID,
-        {"value": last or file.source} if arms is None else arms.name,
-        0.4,
-        "which campaign was it?",
-        True,
-    )
-    rest = [made for made in columns.canonical(file, names.CONTACTS, kept, False) if made.name in kept]
-    extras = [
-        made
-        for column in file.columns.values()
-        if _of_call(column) and column is not arms and column.name not in {it.column.name for it in kept.values()}
-        if isinstance(made := columns.extra(column, names.CONTACTS, file, {it.name for it in rest}), Made)
-    ]
-    contacts = Block(names.CONTACTS, file.source, 0.5, (customer, campaign, *rest, *extras))
-    when = next((made for made in rest if made.name == names.EVENT_TIMESTAMP), None)
-    yes = [text for text, true in (answer.truths or {}).items() if true]
-    if when is None or not yes:
-        return [contacts]
-    where = f"{columns.sql_name(answer.name)} = '{yes[0]}'"
-    return [contacts, Block(names.RESPONSES, file.source, 0.5, (customer, campaign, when), where=where)]
-
-
-def _of_call(column: ColumnProfile) -> bool:
-    said = {"call", "campaign", "channel", "duration", "response"}
-    return bool(column.meaning.concepts & said) or _arm(column)
-
-
-def _arm(column: ColumnProfile) -> bool:
-    """An experiment's arm."""
-    return column.meaning.concepts == {"segment"} and not column.meaning.unknown and column.different < 20
-
-
 def _cancelled(file: FileProfile, fit: Fit, files: Mapping[str, FileProfile]) -> Iterator[tuple[str, str]]:
     """A condition that sets cancelled orders aside, where a status tells them; and why."""
     if fit.table != names.TRANSACTIONS or "return" in file.concepts:
@@ -285,6 +200,16 @@ def _no_item(file: FileProfile, fit: Fit) -> Iterator[tuple[str, str]]:
             yield f"{columns.sql_name(item.reference)} is not null", why
 
 
+def _nobodys(file: FileProfile, fit: Fit) -> Iterator[tuple[str, str]]:
+    """A condition that sets rows without a customer aside, where they are many: a till's; and why."""
+    who = fit.filled.get(names.CUSTOMER_ID)
+    if fit.table == names.TRANSACTIONS and who is not None and who.reference in file.columns:
+        empty = 1 - who.column.filled / max(1, who.column.rows)
+        if empty > _MOSTLY_FILLED:
+            why = f"? {empty:.0%} of the rows have no {who.reference}: bought by nobody who is known, and set aside"
+            yield f"{columns.sql_name(who.reference)} is not null", why
+
+
 def _key(file: FileProfile, fit: Fit) -> tuple[str, ...]:
     """Columns that tell rows apart, if they do so here."""
     wanted = {
@@ -302,6 +227,12 @@ def _key(file: FileProfile, fit: Fit) -> tuple[str, ...]:
     return ()
 
 
+def _one_reading(files: Sequence[FileProfile], used: Set[str]) -> list[FileProfile]:
+    """Of a file that can be read in two ways, those that a table is made from, or else the plain one."""
+    replaced = {file.of for file in files if file.source in used}
+    return [file for file in files if file.source in used or not (file.of or file.source in replaced)]
+
+
 def _why_left(file: FileProfile) -> str:
     table, missing = nearest(file)
     if missing:
@@ -309,17 +240,31 @@ def _why_left(file: FileProfile) -> str:
     return f"nearest to {table}; another file fills it, or its rows are not told apart"
 
 
+def _near(file: FileProfile, blocks: Sequence[Block]) -> str:
+    """A look-up that a person could make: the file has another's receipts and lines, by their names."""
+    for block in blocks:
+        specs = {made.name: made.spec for made in block.columns if block.table == names.TRANSACTIONS}
+        on = [specs.get(names.BASKET_ID), specs.get(names.LINE_ID)]
+        if all(isinstance(name, str) and name in file.columns for name in on):
+            return f"; `join: [{{source: {block.source}, on: [{', '.join(map(str, on))}]}}]` may give it the rest"
+    return ""
+
+
 def _why_unused(column: ColumnProfile, filled: Mapping[str, Filled]) -> str:
-    if column.kind == "empty":
-        return "empty"
+    if column.kind in ("empty", "list"):
+        return "empty" if column.kind == "empty" else "a list"
     doubles = [name for name, it in filled.items() if column.name in it.others]
     return f"see {', '.join(doubles)}" if doubles else ""
 
 
 def _one_a_key(blocks: Sequence[Block]) -> list[Block]:
-    """Two files for one keyed table: the surer one; the second's rows would replace the first's by key."""
+    """Two files for one keyed table: the surer one; the second's rows would replace the first's by key.
+
+    A file that has nothing but the key, such as accounts and their clients, yields to one that tells more.
+    """
     kept: list[Block] = []
-    for block in blocks:
+    order = list(TABLES)
+    for block in sorted(blocks, key=lambda it: (order.index(it.table), len(it.columns) == 1)):
         twins = [it for it in kept if it.table == block.table]
         if twins and block.table in (names.ITEMS, names.CUSTOMERS, names.CAMPAIGNS):
             continue

@@ -55,26 +55,25 @@ def profiles(settings: Settings, files: Sequence[str], folder: Path) -> tuple[li
                 refused.append(Refused(cloud.shown(name), error.problem, error.remedy))
                 continue
             for one in read:
-                whole = () if one.part and _EXPLODE not in one.options else tuple(sorted(one.options.items()))
-                key = (_series(name), one.part, tuple(one.frame.schema.items()), whole)
+                key = (_series(name), one.part, tuple(one.frame.schema.items()), tuple(one.options.items()))
                 groups.setdefault(key, []).append(one)
     made: list[FileProfile] = []
     for group in groups.values():
-        first = group[0]
-        source = _source(first, {it.source for it in made})
-        plain = next((it.source for it in made if it.files == _written([r.file for r in group], folder)), "")
-        made.append(_profile(group, source, folder, plain))
+        made.append(_profile(group, _source(group[0], {it.source for it in made}), folder, made))
     return made, refused
 
 
-def _profile(group: Sequence[Read], source: str, folder: Path, plain: str) -> FileProfile:
+def _profile(group: Sequence[Read], source: str, folder: Path, before: Sequence[FileProfile]) -> FileProfile:
     frame = pl.concat([it.frame for it in group])
     first = group[0]
     complete = all(it.complete for it in group) and frame.height <= readings.ROWS
     files = () if "database" in first.options else _written([it.file for it in group], folder)
     made = profile.of_frame(source, files, frame.head(readings.ROWS), first.how, complete)
     made = replace(made, options=_stated(first.options, folder), notes=first.notes)
-    return profile.exploded(made, first.part, plain) if _EXPLODE in first.options else made
+    if _EXPLODE not in first.options:
+        return made
+    plain = next((it.source for it in before if it.files == files and _EXPLODE not in it.options), "")
+    return profile.exploded(made, first.part, plain)
 
 
 def _stated(options: Mapping[str, object], folder: Path) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What one name gives to inspect: a file, each sheet of a workbook, each table of a database, each list in JSON lines."""
+"""What a name gives to inspect: a file, a workbook's sheets, a database's tables, the lists in JSON lines."""
 
 import codecs
 import re
@@ -38,10 +38,11 @@ _PLAIN: Final = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson")
 _DATABASES: Final = frozenset(
     ("sqlite", "postgresql", "postgres", "mysql", "mssql", "oracle", "redshift", "clickhouse")
 )
+_LOCAL: Final = "sqlite"
 _SQLITE: Final = b"SQLite format 3\x00"
 _ARCHIVES: Final = (".zip", ".7z", ".rar", ".tar", ".tgz")
 _TABLES: Final[Mapping[str, str]] = {
-    "sqlite": "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY name",
+    "sqlite": "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY 1",
     "oracle": "SELECT table_name AS name FROM user_tables ORDER BY table_name",
 }
 """Database → the query for its tables; of all others, the SQL standard's."""
@@ -105,6 +106,8 @@ def of_name(settings: Settings, name: str, head: int) -> list[Read]:
     if path.is_file() and _begins(path, _SQLITE):
         return _of_database(settings, name, f"sqlite://{path.absolute()}")
     scheme, sign, _ = name.partition("://")
+    if sign and scheme == _LOCAL:
+        return _of_database(settings, name, _absolute(name))
     if sign and scheme.partition("+")[0] in _DATABASES:
         return _of_database(settings, cloud.shown(name), name)
     found = _found(name)
@@ -112,6 +115,13 @@ def of_name(settings: Settings, name: str, head: int) -> list[Read]:
         return _of_workbook(settings, name, found.local, head)
     first = _titled(settings, name, {}, head)
     return [first, *(_of_lists(settings, first, head) if found.format == "jsonl" else ())]
+
+
+def _absolute(url: str) -> str:
+    """An SQLite file's URL; a relative one's is `sqlite:///data.db`."""
+    path = url.partition("://")[2].lstrip("/")
+    near = Path(path).absolute()
+    return f"{_LOCAL}://{near if near.is_file() else '/' + path}"
 
 
 def _found(name: str) -> Found:
@@ -226,10 +236,13 @@ def _land(settings: Settings, name: str, options: Mapping[str, object], head: in
     if landed.status == "refused":
         raise RefusedError(landed.problem, landed.remedy)
     parts: list[pl.DataFrame] = []
-    for batch in raw.batches(settings, landed, size=ROWS):
-        parts.append(batch)
-        if sum(part.height for part in parts) >= ROWS:
-            break
+    try:
+        for batch in raw.batches(settings, landed, size=ROWS):
+            parts.append(batch)
+            if sum(part.height for part in parts) >= ROWS:
+                break
+    except DataError as error:  # damaged where landing does not look
+        raise RefusedError(error.problem, error.remedy) from error
     frame = pl.concat(parts).head(ROWS) if parts else pl.DataFrame(schema=raw.schema(settings, landed))
     frame = frame.drop(contract.ROW, contract.LINE, strict=False)
     complete = complete and landed.rows - landed.malformed <= ROWS

@@ -37,7 +37,7 @@ def find(files: Sequence[FileProfile]) -> tuple[Link, ...]:
     links = []
     for own in files:
         for other in files:
-            if own is other:
+            if own is other or own.of == other.source or other.of == own.source:
                 continue
             keys = [column for column in other.columns.values() if column.unique and column.remembered]
             for column in own.columns.values():
@@ -54,10 +54,16 @@ def _share(column: ColumnProfile, key: ColumnProfile) -> float:
         return 0.0
     if column.numbers is not None and not column.whole:
         return 0.0
-    shared = (column.meaning.concepts & key.meaning.concepts) - {"id", "name", "type"}
+    shared = (_subjects(column) & _subjects(key)) - {"id", "name", "type"}
     # Small whole numbers overlap by chance; codes with letters do not.
     telling = column.kind == "word" and key.kind == "word" and column.different >= 5
     return overlap(column, key) if _same(column, key) or shared or telling else 0.0
+
+
+def _subjects(column: ColumnProfile) -> frozenset[str]:
+    """What a name is of; an account is a customer's."""
+    concepts = column.meaning.concepts
+    return concepts | {"customer"} if "account" in concepts else concepts
 
 
 def _same(column: ColumnProfile, key: ColumnProfile) -> bool:

@@ -67,7 +67,7 @@ ROLES: Final[Mapping[str, Mapping[str, Role]]] = {
         names.QUANTITY: Role(_NUMBER, {("quantity",): 1.0, ("weight",): 0.65}, frozenset({"order", "item", "return"})),
         names.AMOUNT: Role(
             _NUMBER,
-            {("line", "amount"): 1.0, ("amount",): 0.9, ("return",): 0.7, ("price",): 0.6},
+            {("line", "amount"): 1.0, ("amount",): 0.9, ("return",): 0.7, ("cents",): 0.75, ("price",): 0.6},
             frozenset({"order", "item", "return", "line", "currency", "cents", "quantity"}),
         ),
         names.RETAIL_DISCOUNT: Role(

@@ -16,16 +16,19 @@ _TEXT: Final[Mapping[str, str]] = {
     "id": "id ids nr no n num number nummer key code ref uid uuid guid numero identifiant identifier"
     " identificador codigo kennung schluessel schlussel 编号 编码 代码 号码 号 码",
     "customer": "customer customers cust client clients kunde kunden kundin kd household hshd member"
-    " mitglied membre membres miembro user buyer shopper subscriber cliente clientes abonne adherent acheteur comprador usuario"
+    " mitglied membre membres miembro user buyer shopper subscriber cliente clientes"
+    " abonne adherent acheteur comprador usuario"
     " socio 客户 顾客 会员 用户 买家",
     "account": "account accounts acct konto konten compte cuenta iban 账户 账号 帐号",
     "order": "order orders ordered basket bestellung bestellungen bestell bestellt auftrag auftrage"
-    " rechnung invoice receipt beleg bon kassenbon ticket vente ventes verkauf commande commandes facture panier pedido pedidos factura"
+    " rechnung invoice receipt beleg bon kassenbon ticket vente ventes verkauf"
+    " commande commandes facture panier pedido pedidos factura"
     " compra cesta 订单 下单 小票 发票 交易 transaction transactions transaktion trans txn purchase kauf achat"
     " posting postings booking booked buchung sale",
     "line": "line position pos zeile ligne linea renglon seq sequence 行号 行",
     "item": "item items product products prod sku article articles artikel produkt produkte produit"
-    " produits producto productos articulo 商品 产品 货品 upc ean gtin asin isbn stock material plu",
+    " produits producto productos articulo 商品 产品 货品 upc ean gtin asin isbn stock material plu"
+    " plan plans tarif tarife",
     "campaign": "campaign campaigns kampagne campagne campana 活动 营销 mailing",
     "coupon": "coupon coupons gutschein voucher cupon cupones 优惠券 券",
     "store": "store stores shop retail filiale markt branch laden magasin tienda 门店 店铺 分店 outlet kasse",
@@ -46,7 +49,8 @@ _TEXT: Final[Mapping[str, str]] = {
     "share": "rate ratio percent pct prozent quote share",
     # Times.
     "date": "date datum day tag dt fecha jour 日期",
-    "time": "time timestamp ts zeit uhrzeit zeitpunkt heure hora 时间 datetime at am written",
+    "time": "time timestamp ts zeit uhrzeit zeitpunkt heure hora 时间 datetime at am written"
+    " sent gesendet envoye enviado",
     "part": "month monat mois mes week woche year jahr weekday quarter semaine hour 月份 年份",
     "start": "start started begin begins from von ab beginn debut inicio 开始",
     "end": "end ended ende until bis fin to stop expiry expires 结束",
@@ -71,7 +75,7 @@ _TEXT: Final[Mapping[str, str]] = {
     " einkommen gehalt salary revenu ingresos 收入",
     "health": "health diagnosis religion ethnicity disability 健康 union political krankheit gesundheit"
     " default insolvency",
-    "consent": "consent consents optin newsletter einwilligung marketing profiling profilbildung"
+    "consent": "consent consents optin newsletter einwilligung werbung marketing profiling profilbildung"
     " permission gdpr dsgvo consentement consentimiento 同意 授权",
     # Things.
     "department": "department dept abteilung bereich departement rayon departamento 部门 area division sparte",
@@ -95,7 +99,7 @@ _TEXT: Final[Mapping[str, str]] = {
     " accepted visit 响应 结果",
     "duration": "duration dauer duree duracion 时长",
     "return": "return returns returned retoure retouren refund refunds retour retours devolucion"
-    " devoluciones storno 退货 退款",
+    " devoluciones storno cancellation cancellations stornos 退货 退款",
     "segment": "segment arm treatment cell variant variante",
     "status": "status zustand statut estado 状态",
     "currency": "currency wahrung waehrung devise moneda 币种 货币",

@@ -5,15 +5,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from feature_repo.warehouse.inspect import columns
+from feature_repo.warehouse.inspect import columns, own
+from feature_repo.warehouse.inspect.block import Block, Proposal
 from feature_repo.warehouse.inspect.fit import DOUBTFUL
-from feature_repo.warehouse.inspect.profile import FileProfile
-from feature_repo.warehouse.inspect.propose import Block, Proposal
+from feature_repo.warehouse.inspect.profile import ColumnProfile, FileProfile
 from feature_repo.warehouse.inspect.read import Refused
 from feature_repo.warehouse.inspect.relations import Link
+from motherlode import names
 
 ASK: Final = "# ?"
 _WIDE: Final = 118
+_OBJECTS: Final = ("[{", "[ {")
 _BARE: Final = re.compile(r"[^\W\d][\w./*]*(?:[ -][\w./*]+)*")
 _TAKEN: Final = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"))
 
@@ -38,8 +40,7 @@ def mapping(proposal: Proposal, company: str, refused: Sequence[Refused] = ()) -
         *(line for file in proposal.sources for line in _source(file, proposal)),
         *(f"  {ASK} {it.file} cannot be read: {_comment(it.problem)} {_comment(it.remedy)}" for it in refused),
         "",
-        "tables:",
-        *_tables(proposal),
+        *(["tables:", *_tables(proposal)] if proposal.blocks else [f"tables: {{}}  {ASK} none was recognised"]),
         *_matching(proposal),
         *_privacy(proposal),
     ]
@@ -76,23 +77,38 @@ def _zone(proposal: Proposal) -> str:
 
 
 def _source(file: FileProfile, proposal: Proposal) -> list[str]:
-    files = file.files[0] if len(file.files) == 1 else list(file.files)
+    files: object = file.files[0] if len(file.files) == 1 else list(file.files)
     read = f"{file.rows:,} rows" if file.complete else f"its first {file.rows:,} rows read"
     how = ", ".join(f"{name} {value}" for name, value in file.how.items())
     lines = [f"  {_key(file.source)}:  # {read}" + (f"; {how}" if how else "")]
-    lines.append(f"    files: {scalar(files)}")
+    if file.files:
+        lines.append(f"    files: {scalar(files)}")
     lines += [f"    {name}: {scalar(value)}" for name, value in file.options.items()]
     lines += [f"    {name}: {scalar(sign)}" for name, sign in columns.signs(file).items()]
     if columns.nulls(file):
         lines.append(f"    null_values: {scalar(columns.nulls(file))}")
+    lines += [f"    {ASK} {note}" for note in file.notes]
+    lines += [
+        f"    {ASK} {_comment(column.name)} is a list: {_exploded(column.name, file)}"
+        for column in file.columns.values()
+        if column.kind == "list" and any(text.startswith(_OBJECTS) for text in column.typical)
+    ]
     if file.source in proposal.left:
-        lines.append(f"    {ASK} no table is made from it ({proposal.left[file.source]}): {_names(file)}")
+        lines.append(f"    {ASK} no table is made from it ({proposal.left[file.source]}); its columns:")
+        lines += [f"    #   {_comment(column.name)}: {_look(column)}" for column in file.columns.values()]
     return lines
 
 
-def _names(file: FileProfile) -> str:
-    listed = ", ".join(" ".join(name.split()) for name in list(file.columns)[:8])
-    return listed + (", ..." if len(file.columns) > 8 else "")
+def _exploded(name: str, file: FileProfile) -> str:
+    if any(path.partition("?")[0].lower().endswith((".json", ".jsonl", ".ndjson")) for path in file.files):
+        return f"`explode: {scalar(name)}` makes a row of each element"
+    return "export its elements as rows of their own, or the file as JSON lines"
+
+
+def _look(column: ColumnProfile) -> str:
+    """What a column that nobody knows looks like; no values where it may tell of persons."""
+    secret = own.privacy(column, names.CUSTOMERS) != "none"
+    return f"{column.kind}, {_comment(columns.evidence(column, secret))}"
 
 
 def _tables(proposal: Proposal) -> list[str]:
@@ -125,6 +141,8 @@ def _block(block: Block, proposal: Proposal) -> list[str]:
         lines.append(f"where: {block.where}")
     if block.key:
         lines.append(f"key: {scalar(block.key)}")
+    if block.last:
+        lines.append("conflicts: last")
     lines.append("columns:")
     for made in block.columns:
         comment = f"{ASK if made.ask else '#'} {_comment(made.note)}{_also(made, block, proposal.links)}"

@@ -35,9 +35,32 @@ def test_a_proposal_is_written_once(folder: Path, capsys: pytest.CaptureFixture[
     assert "files: customers.csv" in (folder / "proposal.yaml").read_text()
 
 
-def test_files_that_are_no_table_are_told_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_no_table_give_their_columns_to_go_on_with(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "regions.csv").write_text("code,words\n1,East\n2,West\n")
     with pytest.raises(SystemExit) as ended:
         main(["inspect", "regions.csv"])
+    said = capsys.readouterr()
+    assert ended.value.code == 0
+    assert "regions is nearest to" in said.err
+    assert "#   words: word, 2 different" in said.out
+    assert "files: regions.csv" in said.out
+
+
+def test_a_file_that_is_no_table_is_left_out_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "README.pdf").write_bytes(b"%PDF-1.7")
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", "README.pdf", "customers.csv"])
+    said = capsys.readouterr()
+    assert ended.value.code == 0
+    assert "README.pdf is left out" in said.err
+    assert "customer_id: customer_id" in said.out
+
+
+def test_nothing_but_files_that_cannot_be_read_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "README.pdf").write_bytes(b"%PDF-1.7")
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", "README.pdf"])
     assert ended.value.code == 1
-    assert "regions is nearest to" in capsys.readouterr().err
+    assert "README.pdf" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from feature_repo.warehouse.inspect import profile, propose, write
-from feature_repo.warehouse.inspect.propose import Block, Proposal
+from feature_repo.warehouse.inspect.block import Block, Proposal
 from feature_repo.warehouse.mapping.read import parse
 
 Propose = Callable[..., Proposal]
@@ -174,3 +174,49 @@ def test_signs_in_names_and_texts_do_not_break_the_yaml(of: Propose) -> None:
         }
     )
     assert made(found, "customers")["customer_id"] == "customer id: # 'x'"
+
+
+def test_a_clock_that_is_missing_in_some_rows_is_asked_about(of: Propose) -> None:
+    found = of(
+        till={
+            "Kunde": [f"K{number % 5}" for number in range(40)],
+            "Bon-Nr.": [f"{number}" for number in range(40)],
+            "Artikel": [f"A{number % 3}" for number in range(40)],
+            "Datum": [f"{number % 28 + 1}.5.2024" for number in range(40)],
+            "Zeit": ["", *["18:05"] * 39],
+            "Betrag": [f"{number},50" for number in range(40)],
+        }
+    )
+    (when,) = (it for it in block(found, "transactions").columns if it.name == "event_timestamp")
+    assert when.spec == {"sql": "Datum || ' ' || coalesce(Zeit, '00:00')", "format": "%d.%m.%Y %H:%M"}
+    assert when.ask
+    assert made(found, "transactions")["basket_id"] == "Bon-Nr."
+
+
+def test_accounts_without_attributes_yield_to_the_file_that_tells_of_customers(of: Propose) -> None:
+    clients = [f"C{number}" for number in range(20)]
+    found = of(
+        accounts={"account": [f"PT{number}" for number in range(20)], "client_id": clients},
+        people={"client_id": clients, "age": [str(20 + number) for number in range(20)]},
+    )
+    assert block(found, "customers").source == "people"
+
+
+def test_a_list_that_cannot_be_exploded_is_told(of: Propose) -> None:
+    found = of(crm={"customer_id": ["a", "b", "c"], "plz": ["1", "2", "3"], "orders": ['[{"a": 1}]'] * 3})
+    assert "orders is a list" in write.mapping(found, "Company")
+
+
+def test_returns_that_name_receipt_and_line_are_told_of_the_look_up(of: Propose) -> None:
+    found = of(
+        kasse={
+            "Bonnr": [f"{number // 2}" for number in range(40)],
+            "Pos": ["1", "2"] * 20,
+            "Kunde": [f"K{number % 7}" for number in range(40)],
+            "Artikel": [f"A{number % 5}" for number in range(40)],
+            "Datum": [f"{number % 28 + 1}.05.2024" for number in range(40)],
+            "Betrag": ["2,50", "3,75"] * 20,
+        },
+        retouren={"Retourennr": ["R1", "R2", "R3"], "Bonnr": ["1", "5", "9"], "Pos": ["1", "2", "1"]},
+    )
+    assert "join: [{source: kasse, on: [Bonnr, Pos]}]" in found.left["retouren"]

@@ -89,3 +89,31 @@ def test_yes_and_no_are_known_in_five_languages() -> None:
     assert values.truths({"ja": 70, "nein": 29, "vielleicht": 1}) == {"ja": True, "nein": False}
     assert values.truths(counted("oui", "non")) == {"non": False, "oui": True}
     assert values.truths({"Yes": 50, "No": 40, "No phone service": 10}) is None
+
+
+def test_one_number_alone_is_neither_yes_nor_no() -> None:
+    assert values.truths({"0": 500}) is None
+    assert values.truths({"1": 500}) is None
+    assert values.truths({"no": 500}) == {"no": False}
+
+
+@pytest.mark.parametrize(
+    ("texts", "formats"),
+    [
+        (("18:52", "9:05", "23:59"), ("%H:%M",)),
+        (("18:52:08", "09:05:00"), ("%H:%M:%S",)),
+        (("6:52 PM", "09:05 AM"), ("%I:%M %p",)),
+        (("18:52", "25:10", "40:00"), ()),
+        (("1.5", "2"), ()),
+    ],
+)
+def test_times_of_day_without_a_day_are_known(texts: tuple[str, ...], formats: tuple[str, ...]) -> None:
+    assert values.clocks(counted(*texts)) == formats
+
+
+def test_times_since_1970_among_written_ones_are_a_second_format() -> None:
+    texts = [f"2026-05-{day:02}T13:13:08+02:00" for day in range(1, 25)]
+    found = values.times(counted(*texts, "1792227502000", "1784943914000"))
+    assert found is not None
+    assert found.formats == ("%Y-%m-%dT%H:%M:%S%z", "epoch_ms")
+    assert values.times(counted("1792227502000", "1784943914000")) is None, "numbers, where there are no others"
