@@ -1,6 +1,7 @@
 """The mapping's sources into raw: what is known by its content is skipped, a corrected file supersedes the old one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,9 +19,22 @@ _MAPPING: Final = "mapping"
 """Key of a refused file's `how`: the mapping that it was refused under. It is tried again under another one."""
 
 
-def land(
-    settings: Settings, project: Project, state: State, on_file: Callable[[Landed], None]
-) -> tuple[tuple[Landed, ...], tuple[int, ...]]:
+@dataclass(frozen=True)
+class Arrivals:
+    """What a load finds in its sources.
+
+    Attributes:
+        landed: every landed file by order, as `State.raw`.
+        fresh: the orders of those that are new.
+        standing: the orders of files that were refused before, and are still there as they were.
+    """
+
+    landed: tuple[Landed, ...]
+    fresh: tuple[int, ...]
+    standing: tuple[int, ...]
+
+
+def land(settings: Settings, project: Project, state: State, on_file: Callable[[Landed], None]) -> Arrivals:
     """Land what is new.
 
     Args:
@@ -29,30 +43,34 @@ def land(
         state: what is landed already.
         on_file: told every file that was landed or refused.
 
-    Returns:
-        Every landed file by order, as `State.raw`; and the orders of those that are new.
-
     Raises:
         DataError: a source's files cannot be found, and none was landed before; a raw file cannot be written.
     """
     known = list(state.raw)
     fresh: list[int] = []
+    standing: set[int] = set()
     now = datetime.now(UTC)
     for name, source in project.mapping.sources.items():
-        for found in _found(project, name, source, known):
+        there = _found(project, name, source, known)
+        for found in there:
             same = _same(known, found, raw.digest_of(found))
             if same is not None and _stands(settings, project, known, same, found):
+                if same.status == "refused":
+                    standing.add(same.order)
+                known = _renamed(known, same, found, {each.name for each in there})
                 continue
             # The same bytes read otherwise, after a change of the mapping, keep their place among the landings.
             again = same if same is not None and same.status == "active" else None
             order = again.order if again else max((landed.order for landed in known), default=0) + 1
             landed = marked(raw.land(settings, project, found, order, again.landed_at if again else now), project)
-            if same is None and _is_told(settings, project, known, landed, found):
+            if same is None and (told := _told(settings, project, known, landed, found)) is not None:
+                if told.status == "refused":
+                    standing.add(told.order)
                 continue
-            known = _with(known, landed, again)
+            known = _with(known, landed, again, {each.name for each in there})
             fresh.append(order)
             on_file(landed)
-    return tuple(sorted(known, key=lambda landed: landed.order)), tuple(fresh)
+    return Arrivals(tuple(sorted(known, key=lambda landed: landed.order)), tuple(fresh), tuple(sorted(standing)))
 
 
 def marked(landed: Landed, project: Project) -> Landed:
@@ -98,17 +116,29 @@ def _stands(settings: Settings, project: Project, known: Sequence[Landed], same:
     return raw.current(same, project) and (settings.home / same.path).is_file()
 
 
-def _is_told(settings: Settings, project: Project, known: Sequence[Landed], landed: Landed, found: Found) -> bool:
-    """Whether a landing says what is known: of a table, a query or a file far away only the landing tells."""
+def _told(settings: Settings, project: Project, known: Sequence[Landed], landed: Landed, found: Found) -> Landed | None:
+    """The landing that said what this one says: of a table, a query or a file far away only the landing tells."""
     if landed.status == "refused" and not landed.sha256:
         told = (landed.source, landed.name, landed.problem, landed.how.get(_MAPPING))
-        return any((each.source, each.name, each.problem, each.how.get(_MAPPING)) == told for each in known)
+        same = (each for each in known if (each.source, each.name, each.problem, each.how.get(_MAPPING)) == told)
+        return next(same, None)
     twin = _same(known, found, landed.sha256)
-    return twin is not None and _stands(settings, project, known, twin, found)
+    return twin if twin is not None and _stands(settings, project, known, twin, found) else None
 
 
-def _with(known: Sequence[Landed], landed: Landed, again: Landed | None) -> list[Landed]:
-    """What is known, once `landed` is there: older files of its name count no more; a refusal is told of once."""
+def _renamed(known: list[Landed], same: Landed, found: Found, there: Set[str]) -> list[Landed]:
+    """What is known, once a file's content came by another name, its own being gone."""
+    if same.status != "active" or same.name in there or found.name in (same.name, *same.also):
+        return known
+    renamed = msgspec.structs.replace(same, also=(*same.also, found.name))
+    return [renamed if each is same else each for each in known]
+
+
+def _with(known: Sequence[Landed], landed: Landed, again: Landed | None, there: Set[str]) -> list[Landed]:
+    """What is known, once `landed` is there: older files of its name count no more; a refusal is told of once.
+
+    Of its name is also a file that came by it after its own name was gone, and has not come back.
+    """
     name = (landed.source, landed.name)
     kept = [
         each
@@ -118,8 +148,13 @@ def _with(known: Sequence[Landed], landed: Landed, again: Landed | None) -> list
     if landed.status == "active":
         kept = [
             msgspec.structs.replace(each, status="superseded")
-            if (each.source, each.name) == name and each.status == "active"
+            if each.status == "active" and ((each.source, each.name) == name or _goes_by(each, landed, there))
             else each
             for each in kept
         ]
     return [*kept, landed]
+
+
+def _goes_by(known: Landed, landed: Landed, there: Set[str]) -> bool:
+    """Whether a file is known by another's name."""
+    return known.source == landed.source and landed.name in known.also and known.name not in there

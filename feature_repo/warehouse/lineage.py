@@ -75,7 +75,7 @@ class Lineage(msgspec.Struct, frozen=True):
         tables: by table.
         files: by file and table.
         loads: every load that changed something, the newest last.
-        refused: files that the load that returned this refused.
+        refused: files that the load that returned this refused, or found refused before and still there.
         changed: whether that load changed anything.
     """
 
@@ -99,7 +99,7 @@ def of(state: State, *, changed: bool = False, orders: tuple[int, ...] = ()) -> 
     Args:
         state: which.
         changed: whether the load at hand changed anything.
-        orders: of the files that it landed.
+        orders: of the files that it landed, and of the refused ones that it found again.
     """
     refused = tuple(_unused(landed) for landed in state.raw if landed.status == "refused" and landed.order in orders)
     return Lineage(

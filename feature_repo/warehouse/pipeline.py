@@ -60,7 +60,8 @@ def load(
         rebuild: make this layer and those above it anew from the one before.
 
     Returns:
-        What became of every landed row; `changed` and `refused` are of this load.
+        What became of every landed row; `changed` and `refused` are of this load: files that it refused, and those
+        refused before that are still there.
 
     Raises:
         DataError: sources cannot be found; every file of a table is refused; a file cannot be written; the quality
@@ -89,7 +90,8 @@ class _Load:
         before = privacy.adopt(self.settings, on_disk)
         audit.check(self.settings)
         sweep.half_written(self.settings)
-        landed, fresh = arrivals.land(self.settings, self.project, before, self._landed)
+        arrived = arrivals.land(self.settings, self.project, before, self._landed)
+        landed, fresh = arrived.landed, arrived.fresh
         identities = open_identities(self.settings, identity, before.identities)
         place = self._place(landed, identities, 0)
         landed = self._usable(place, landed, fresh, before, identity.key_id)
@@ -106,7 +108,10 @@ class _Load:
             and {each.inputs for each in before.clean} == {task.inputs for task in tasks}
             and self._stands(place, integration, tasks, reused, on_disk)
         ):
-            return lineage.of(on_disk)
+            if landed != on_disk.raw:  # the same content by another name
+                on_disk = msgspec.structs.replace(on_disk, raw=landed)
+                state.write(self.settings, on_disk)
+            return lineage.of(on_disk, orders=arrived.standing)
         cleaned = self._clean(place, tasks, reused)
         pairs = list(zip(tasks, cleaned, strict=True))
         layer = build(place, integration, pairs, self._integrated)
@@ -126,7 +131,7 @@ class _Load:
             loads=(*before.loads, self._entry(before, fresh, layer)),
         )
         self._flip(on_disk, candidate)
-        return lineage.of(candidate, changed=True, orders=fresh)
+        return lineage.of(candidate, changed=True, orders=(*fresh, *arrived.standing))
 
     def _place(self, landed: tuple[Landed, ...], identities: Identities, shift_weeks: int) -> Place:
         look_ups = lookups.LookUps(self.settings, lambda source: active(landed, source))

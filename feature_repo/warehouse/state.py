@@ -42,6 +42,8 @@ class Landed(msgspec.Struct, frozen=True, kw_only=True):
         how: what was found out about it: encoding, delimiter, decimal sign, sheet, table version.
         status: `active`; `superseded` by a later file of the same name; `refused` as a whole, for `problem`.
         problem, remedy: why it was refused.
+        also: names that the same content came by after its own was gone: a correction under one of them takes its
+            place.
     """
 
     source: str
@@ -60,6 +62,7 @@ class Landed(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["active", "superseded", "refused"] = "active"
     problem: str = ""
     remedy: str = ""
+    also: tuple[str, ...] = ()
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

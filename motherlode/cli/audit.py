@@ -8,8 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from feature_repo.warehouse import state as states
 from motherlode import audit as log
 from motherlode.cli import options
+from motherlode.errors import DataError
 from motherlode.settings import Settings
 
 _LAST: Final = 20
@@ -45,6 +47,11 @@ def show(last: int, home: Path | None) -> None:
 def verify(home: Path | None) -> None:
     """Check that no entry was changed, removed, inserted or moved; print the last one's hash to keep elsewhere."""
     settings = Settings.from_env(home=home)
-    entries = log.read(settings)
+    entries, loads = log.read(settings), len(states.read(settings).loads)
+    if loads and not entries:
+        raise DataError(
+            f"There is no audit log in {settings.home}, and {loads} loads were made there: it was removed.",
+            "Restore audit.jsonl and audit.head from a backup.",
+        )
     last = entries[-1].hash if entries else log.FIRST
     Console().print(f"{len(entries):,} entries, none changed. The last one's hash: {last}", soft_wrap=True)

@@ -28,7 +28,7 @@ from motherlode.settings import Settings
 def ingest(mapping: Path | None, rebuild: Rebuild | None, home: Path | None) -> int:
     """Land the company's files, clean them and integrate them. The same files twice change nothing.
 
-    Ends with 1 where a file was refused; the others are in all the same.
+    Ends with 1 while a file that was refused is there; the others are in all the same.
     """
     console = Console()
     settings = Settings.from_env(home=home, mapping=mapping)

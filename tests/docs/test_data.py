@@ -11,6 +11,7 @@ import pytest
 import feature_repo.warehouse.mapping.model as model
 from feature_repo.warehouse.contract import RULES, TABLES, Table
 from feature_repo.warehouse.duplicates import CONFLICT, OUTDATED, REPLACED, TWICE
+from feature_repo.warehouse.integrate.imputing import NOTHING
 from feature_repo.warehouse.integrate.people import SAME_PERSON
 from feature_repo.warehouse.lookups import UNUSED
 from feature_repo.warehouse.mapping.columns import MATCHED
@@ -75,7 +76,7 @@ def test_every_rule_of_the_contract_is_documented() -> None:
 
 def test_every_rule_that_rejects_after_cleaning_is_documented() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in sorted(INTEGRATE.glob("*.py")))
-    found = set(re.findall(r'reject\([^"\n]*"([a-z ]+)"', code)) | {CONFLICT, UNUSED, EXCLUDED}
+    found = set(re.findall(r'reject\([^"\n]*"([a-z ]+)"', code)) | {CONFLICT, UNUSED, EXCLUDED, NOTHING}
     assert {"not contacted", "outside its campaign"} <= found
     assert [name for name in sorted(found) if f"`{name}`" not in section("Rules")] == []
 

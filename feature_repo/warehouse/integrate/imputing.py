@@ -18,13 +18,21 @@ NOTHING: Final = "missing, and nothing in the past to fill it from"
 def fill(
     clean: Clean, rows: pl.DataFrame, past: pl.DataFrame | None, outcome: Outcome, month: str | None = None
 ) -> pl.DataFrame:
-    """Rows with what was missing filled in and `<column>_missing`; a required one that stays missing is rejected."""
+    """Rows with what was missing filled in and `<column>_missing`.
+
+    A required column that nothing in the past tells gets the contract's default; where there is none, the row is
+    rejected.
+    """
     if not clean.impute:
         return rows
     rows, _ = filled(rows, clean.impute, TABLES[clean.table].time, past)
     canonical = TABLES[clean.table].columns
     for column in clean.impute:
-        if column in canonical and canonical[column].required:
+        if column not in canonical or not canonical[column].required:
+            continue
+        if (default := canonical[column].default) is not None:
+            rows = rows.with_columns(pl.col(column).fill_null(default))
+        else:
             lacking = rows.filter(pl.col(column).is_null())
             rows = rows.filter(pl.col(column).is_not_null())
             remedy = f"Give every row its {column}, or land earlier months."

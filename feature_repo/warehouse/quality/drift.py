@@ -44,14 +44,20 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def changes(before: Table, rows: pl.DataFrame, of: int) -> Iterator[Change]:
-    """A change for each column of a table that both have; times are left out, since they always move on.
+    """A change for each column of a table that both have.
+
+    Times are left out, since they always move on, and columns that are filled in: the rows before have been, the new
+    ones have not.
 
     Args:
         before: the table's figures at the load before.
         rows: the new rows, or a sample of them.
         of: how many new rows there are.
     """
+    known = {column.name for column in before.columns}
     for column in before.columns:
+        if f"{column.name}_missing" in known:
+            continue
         if column.name in rows.columns and column.kind != "time" and len(rows) and column.rows:
             yield _change(before.name, column, rows[column.name], of)
 

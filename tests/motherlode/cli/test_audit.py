@@ -1,9 +1,12 @@
 """`motherlode audit` shows what was done, and exits with 1 where the log is not whole."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from feature_repo.warehouse import state
+from feature_repo.warehouse.state import Load
 from motherlode import audit
 from motherlode.cli.main import main
 from motherlode.settings import Settings
@@ -61,3 +64,14 @@ def test_without_a_command_it_shows(
     code, shown = run(capsys, "audit")
     assert code == 0
     assert "number [29]" in shown
+
+
+def test_a_log_that_was_removed_is_missed_where_loads_were_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(home=tmp_path)
+    load = Load(number=1, at=datetime.now(UTC), seconds=0, mapping="", landed=(), rows={})
+    state.write(settings, state.State(loads=(load,)))
+    code, shown = run(capsys, "audit", "verify", "--home", str(tmp_path))
+    assert code == 1
+    assert "1 loads were made there: it was removed" in shown

@@ -62,6 +62,8 @@ def test_a_refused_file_is_listed_and_ends_with_one(shop: Path, capsys: pytest.C
     assert run("ingest") == 1
     told = capsys.readouterr().out
     assert "refused: sales_2.csv" in told
+    assert run("ingest") == 1, "it is still there"
+    (shop / "sales_2.csv").unlink()
     assert run("ingest") == 0
 
 

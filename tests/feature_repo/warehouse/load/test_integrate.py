@@ -315,6 +315,23 @@ def test_a_missing_value_is_filled_from_earlier_months_alone_and_told(company: A
     assert company.table(names.TRANSACTIONS).filter(basket_id="r3")[names.AMOUNT].to_list() == [6.0]
 
 
+def test_where_the_past_tells_nothing_the_contracts_default_stands_in(company: Any) -> None:
+    company.mapping = company.mapping.replace(
+        "coupon_discount: coupon", "coupon_discount: { from: coupon, impute: { by: median } }"
+    )
+    company.sales(
+        "sales_1.csv",
+        ("anna", "r1", 1, "tea", 1, 3.0, None, "2024-01-05T10:00:00Z"),
+        ("anna", "r2", 1, "tea", 1, 3.0, 2.0, "2024-01-06T10:00:00Z"),
+        ("anna", "r3", 1, "tea", 1, 3.0, None, "2024-02-06T10:00:00Z"),
+    )
+    company.load()
+    lines = company.table(names.TRANSACTIONS).sort(names.EVENT_TIMESTAMP)
+    assert lines.select(names.COUPON_DISCOUNT, f"{names.COUPON_DISCOUNT}_missing").rows() == [
+        (0.0, True), (2.0, False), (2.0, True)
+    ]  # fmt: skip
+
+
 def test_a_visitor_without_a_key_stays_and_with_one_is_a_pseudonym(company: Any) -> None:
     behaving(company).load()
     assert "c1" in company.table(names.INTERACTIONS)[names.VISITOR_ID].to_list()
