@@ -11,9 +11,9 @@ from feature_repo.features import snapshots
 from feature_repo.features.snapshots import ViewLineage
 from feature_repo.warehouse import files, state, tables
 from feature_repo.warehouse.contract import Privacy
-from feature_repo.warehouse.mapping.model import Mapping
-from feature_repo.warehouse.mapping.read import read
-from feature_repo.warehouse.quality.classes import SHOWN, classes
+from feature_repo.warehouse.lineage import mapping_of
+from feature_repo.warehouse.mapping.model import ColumnMap, Mapping
+from feature_repo.warehouse.quality.classes import SHOWN, classes, entries
 from motherlode import names
 from motherlode.bundle import sha256
 from motherlode.errors import DataError
@@ -24,7 +24,8 @@ def write_customers(settings: Settings) -> ViewLineage:
     """Write `mart/customers.parquet`, sorted by `customer_id`; what is still valid is kept.
 
     Its columns are the join key, every purpose as `consent_<purpose>` (Boolean; null: never asked), the attributes of
-    class none or quasi, and `created_timestamp`.
+    class none or quasi, and `created_timestamp`. A column that is `after_outcome` is left out: what is predicted would
+    tell itself.
 
     Raises:
         DataError: nothing was loaded, or a purpose is not told by true and false.
@@ -32,7 +33,9 @@ def write_customers(settings: Settings) -> ViewLineage:
     started, created = time.perf_counter(), datetime.now(UTC)
     known, loaded = snapshots.read(settings), state.read(settings)
     customers = tables.scan(settings, names.CUSTOMERS)
-    carried = _carried(customers.collect_schema(), classes(_mapping(settings, loaded), names.CUSTOMERS))
+    mapping = mapping_of(settings, loaded)
+    known_in_time = customers.drop(_late(mapping), strict=False).collect_schema()
+    carried = _carried(known_in_time, classes(mapping, names.CUSTOMERS))
     inputs = _inputs(loaded, carried)
     entry, path = known.get(names.CUSTOMERS), snapshots.path_of(settings, names.CUSTOMERS)
     if entry is not None and entry.inputs == inputs and path.is_file() and sha256(path) == entry.sha256:
@@ -59,9 +62,14 @@ def purposes(frame: pl.DataFrame) -> list[str]:
     return [column.removeprefix(names.CONSENT) for column in frame.columns if _is_purpose(column)]
 
 
-def _mapping(settings: Settings, loaded: state.State) -> Mapping:
-    """The mapping that made the state, as its lineage keeps it."""
-    return read(settings.home / "lineage" / f"{loaded.mapping}.yaml").mapping
+def _late(mapping: Mapping) -> set[str]:
+    """The company's own columns that are known only after the event that one would predict."""
+    return {
+        name
+        for entry in entries(mapping, names.CUSTOMERS)
+        for name, column in entry.columns.items()
+        if isinstance(column, ColumnMap) and column.after_outcome
+    }
 
 
 def _carried(columns: pl.Schema, known: dict[str, Privacy]) -> list[str]:

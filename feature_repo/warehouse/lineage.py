@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import msgspec
 
 from feature_repo.warehouse.contract import MAPPED, TABLES
+from feature_repo.warehouse.mapping import model
+from feature_repo.warehouse.mapping.read import read as read_mapping
 from feature_repo.warehouse.state import Cleaned, Integrated, Landed, Load, State, read
 from motherlode.errors import DataError
 from motherlode.settings import Settings
@@ -123,6 +125,18 @@ def current(settings: Settings) -> Lineage:
     if not state.loads:
         raise DataError(f"Nothing was loaded in {settings.home}.", "Run `motherlode ingest`.")
     return of(state)
+
+
+def mapping_of(settings: Settings, state: State) -> model.Mapping:
+    """The mapping that made a state, as its lineage keeps it.
+
+    Raises:
+        DataError: it is not there, or this version cannot read it.
+    """
+    path = settings.home / "lineage" / f"{state.mapping}.yaml"
+    if not path.is_file():
+        raise DataError(f"The mapping of the newest load is not at {path}.", "Load again, by `motherlode ingest`.")
+    return read_mapping(path).mapping
 
 
 def combine(parts: Mapping[str, str]) -> str:

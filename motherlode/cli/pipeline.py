@@ -7,7 +7,7 @@ from pathlib import Path
 from feature_repo import store
 from feature_repo.features import catalogue, customers, snapshots
 from feature_repo.warehouse import state, web
-from feature_repo.warehouse.quality.measure import mapping_of
+from feature_repo.warehouse.lineage import mapping_of
 from motherlode.cli.stages import Stages
 from motherlode.compute import Compute, room
 from motherlode.errors import DataError

@@ -88,7 +88,7 @@ class ColumnMap(_Block, frozen=True, kw_only=True):
         class_: `class`: the column's privacy class.
         min, max, allowed: what else a value must keep; `severity` says what happens otherwise.
         impute: what fills a missing value.
-        after_outcome: known only after the event that one would predict; features refuse it.
+        after_outcome: known only after the event that one would predict; it does not go into the mart.
     """
 
     from_: str | None = msgspec.field(default=None, name="from")

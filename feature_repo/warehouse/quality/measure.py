@@ -9,8 +9,8 @@ import polars as pl
 
 from feature_repo.warehouse import state as states
 from feature_repo.warehouse.contract import TABLES
+from feature_repo.warehouse.lineage import mapping_of
 from feature_repo.warehouse.mapping.model import Mapping
-from feature_repo.warehouse.mapping.read import read
 from feature_repo.warehouse.quality import checks, classes, drift, gate, layers, measurement, profile, relations
 from feature_repo.warehouse.quality.finding import Finding, verdict
 from feature_repo.warehouse.state import State
@@ -165,18 +165,6 @@ def measure(settings: Settings, *, full: bool = False) -> Quality:
         refused_files=tuple(it for it in state.raw if it.status == "refused"),
         refused_load=refused.findings if refused else (),
     )
-
-
-def mapping_of(settings: Settings, state: State) -> Mapping:
-    """The mapping that made a state, as its lineage keeps it.
-
-    Raises:
-        DataError: it is not there, or this version cannot read it.
-    """
-    path = settings.home / "lineage" / f"{state.mapping}.yaml"
-    if not path.is_file():
-        raise DataError(f"The mapping of the newest load is not at {path}.", "Load again, by `motherlode ingest`.")
-    return read(path).mapping
 
 
 def _table(settings: Settings, state: State, name: str, figures: tuple[profile.Table, ...]) -> TableQuality:

@@ -26,6 +26,7 @@ KNOWN = pl.DataFrame(
         "consent_profiling_missing": [True, True, False],
         "login": ["x" * 64, "y" * 64, None],
         "nobody told of it": [1, 2, 3],
+        "last_call_seconds": [10, 20, 30],
     },
     schema_overrides={names.REGISTERED_AT: pl.Datetime("us", "UTC")},
 )
@@ -45,6 +46,7 @@ tables:
       diagnosis: {from: d, type: string, class: sensitive}
       consent_profiling: {from: p, type: boolean}
       login: {from: l, type: string, class: identifier}
+      last_call_seconds: {from: s, type: integer, after_outcome: true}
 privacy: {pseudonym: none}
 """
 
