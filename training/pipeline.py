@@ -178,7 +178,8 @@ def _frames(settings: Settings) -> _Frames:
 
 def _snapshot(settings: Settings, at: datetime) -> pl.DataFrame:
     """The customers of a snapshot with their features of service `scoring`."""
-    rows = pl.scan_parquet(snapshots.path_of(settings, names.RFM)).filter(pl.col(names.EVENT_TIMESTAMP) == at)
+    every = pl.scan_parquet(snapshots.path_of(settings, names.RFM), glob=False)
+    rows = every.filter(pl.col(names.EVENT_TIMESTAMP) == at)
     return store.training_frame(settings, rows.select(_KEYS).sort(_KEYS).collect(), names.SCORING)
 
 
@@ -191,7 +192,7 @@ def _weekly(settings: Settings) -> pl.DataFrame:
 
 
 def _prefixed(settings: Settings, view: str) -> pl.LazyFrame:
-    snapshot = pl.scan_parquet(snapshots.path_of(settings, view)).drop(names.CREATED_TIMESTAMP)
+    snapshot = pl.scan_parquet(snapshots.path_of(settings, view), glob=False).drop(names.CREATED_TIMESTAMP)
     features = [column for column in snapshot.collect_schema() if column not in _KEYS]
     return snapshot.rename({column: f"{view}__{column}" for column in features})
 

@@ -89,12 +89,12 @@ def _thin(settings: Settings, sources: Mapping[str, Path], count: int) -> Path:
 def _households(sources: Mapping[str, Path], count: int) -> pl.DataFrame:
     if count < 1:
         raise DataError(f"A subset of {count} households is none.", "Ask for at least 1, or for all.")
-    ids = pl.scan_parquet(sources["transactions"]).select(pl.col(HOUSEHOLD).unique())
+    ids = pl.scan_parquet(sources["transactions"], glob=False).select(pl.col(HOUSEHOLD).unique())
     return ids.sort((pl.col(HOUSEHOLD) - _EXAMPLE) * _GOLDEN % 2**32).head(count).collect()
 
 
 def _copy(source: Path, target: Path, kept: pl.DataFrame) -> None:
-    table = pl.scan_parquet(source)
+    table = pl.scan_parquet(source, glob=False)
     if HOUSEHOLD in table.collect_schema():
         table.join(kept.lazy(), on=HOUSEHOLD, how="semi", maintain_order="left").sink_parquet(target)
     else:

@@ -79,7 +79,7 @@ def _tables(folder: Path) -> Mapping[str, pl.LazyFrame]:
     for name, schema in SCHEMAS.items():
         empty = pl.DataFrame({column: [None, None] for column in schema}, schema=schema)
         empty.write_parquet(folder / f"{name}.parquet")
-    return {name: pl.scan_parquet(folder / f"{name}.parquet") for name in SCHEMAS}
+    return {name: pl.scan_parquet(folder / f"{name}.parquet", glob=False) for name in SCHEMAS}
 
 
 def _views() -> Iterator[tuple[str, Plan]]:

@@ -13,6 +13,7 @@ from feature_repo.warehouse.integrate import behaviour, campaigns, items, people
 from feature_repo.warehouse.integrate.table import WHOLE, Clean, Place, columns
 from feature_repo.warehouse.mapping.model import ColumnMap, Impute
 from feature_repo.warehouse.mapping.read import Project
+from feature_repo.warehouse.quality.classes import own_columns
 from feature_repo.warehouse.state import Cleaned, Integrated, Part
 from feature_repo.warehouse.task import Place as Cleaning
 from feature_repo.warehouse.task import Task, blocks
@@ -104,8 +105,9 @@ def _order(task: Task) -> tuple[int, int]:
 def _clean(project: Project, place: Place, table: str, cleaned: Sequence[tuple[Task, Cleaned]]) -> Clean:
     """A table's clean rows with their duplicates; those are looked for where something changed alone."""
     mine = sorted(((task, done) for task, done in cleaned if done.table == table), key=lambda each: _order(each[0]))
+    own = own_columns(project.mapping, table)
     if not mine:
-        return Clean(table, columns=columns(place.settings, table, ()))
+        return Clean(table, columns=columns(place.settings, table, (), own))
     units = tuple(Unit(number, done) for number, (_, done) in enumerate(mine))
     described = blocks(project, table)
     keys = {tuple(block.key) if block.key is not None else TABLES[table].key for block in described}
@@ -116,7 +118,8 @@ def _clean(project: Project, place: Place, table: str, cleaned: Sequence[tuple[T
     time = TABLES[table].time if TABLES[table].monthly else None
     last = all(block.conflicts == "last" for block in described)
     find = partial(duplicates.find, place.settings, units, key, time, keep=keep, last=last)
-    return Clean(table, units, columns(place.settings, table, units), key, keep, last, _impute(project, table), find)
+    known = columns(place.settings, table, units, own)
+    return Clean(table, units, known, key, keep, last, _impute(project, table), find)
 
 
 def _impute(project: Project, table: str) -> dict[str, Impute]:

@@ -118,7 +118,10 @@ def _with_duplicates(clean: Clean) -> Clean:
 
 
 def _one_each(clean: Clean, rows: pl.DataFrame, found: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
-    """One row a person: the merged ones' rows into the survivor's, whose nulls they fill in their order."""
+    """One row a person: the merged ones' rows into the survivor's, whose nulls they fill in their order.
+
+    Who refused a purpose under any of the ids has refused it.
+    """
     if not found.height:
         return rows
     known = rows.join(found, on=names.CUSTOMER_ID, how="left", maintain_order="left")
@@ -138,7 +141,11 @@ def _one_each(clean: Clean, rows: pl.DataFrame, found: pl.DataFrame, outcome: Ou
     kept = placed.filter(stays).with_columns(pl.col("_person").alias(names.CUSTOMER_ID)).sort(UNIT, ROW)
     kept = kept.drop("_person", "_merged", "into_unit", "into_row", "into_line")
     donors = gone.drop(UNIT, ROW, LINE, "_person", "_merged", "into_line", names.CUSTOMER_ID)
-    return _filled(kept, donors.rename({"into_unit": UNIT, "into_row": ROW}), [UNIT, ROW])
+    filled = _filled(kept, donors.rename({"into_unit": UNIT, "into_row": ROW}), [UNIT, ROW])
+    asked = [name for name, dtype in rows.schema.items() if name.startswith(names.CONSENT) and dtype == pl.Boolean]
+    asked = [name for name in asked if not name.endswith("_missing")]
+    told = placed.group_by(pl.col("_person").alias(names.CUSTOMER_ID)).agg(pl.col(asked).min())
+    return filled.update(told, on=names.CUSTOMER_ID, how="left") if asked else filled
 
 
 def _filled(rows: pl.DataFrame, donors: pl.DataFrame, key: list[str]) -> pl.DataFrame:

@@ -143,16 +143,27 @@ def _told(column: tuple[str, pl.DataType]) -> tuple[str, str]:
     return column[0], str(column[1])
 
 
-def columns(settings: Settings, table: str, units: Iterable[Unit]) -> dict[str, pl.DataType]:
-    """The columns of a table's clean files: one type each, text where the files do not agree on a kind."""
+def columns(
+    settings: Settings, table: str, units: Iterable[Unit], own: Mapping[str, pl.DataType]
+) -> dict[str, pl.DataType]:
+    """The columns of a table's clean files: one type each, text where the files do not agree on a kind.
+
+    Args:
+        settings: whose clean layer.
+        table: the canonical table.
+        units: its clean files.
+        own: what the mapping adds, for columns of which no file has a row yet.
+    """
     found: dict[str, set[pl.DataType]] = {name: set() for name in TABLES[table].columns}
     for unit in units:
         if unit.cleaned.clean is not None:
-            schema = pl.read_parquet_schema(settings.home / unit.cleaned.clean.path)
+            # Not read_parquet_schema: it takes brackets in the home's path for a glob.
+            schema = pl.scan_parquet(settings.home / unit.cleaned.clean.path, glob=False).collect_schema()
             for name, dtype in schema.items():
                 if name not in (ROW, LINE, KEY):
                     found.setdefault(name, set()).add(dtype)
-    return {name: _common(dtypes) if dtypes else SCHEMAS[table][name] for name, dtypes in found.items()}
+    known = {name: _common(dtypes) if dtypes else SCHEMAS[table][name] for name, dtypes in found.items()}
+    return {**known, **{name: dtype for name, dtype in own.items() if name not in known}}
 
 
 def _common(dtypes: set[pl.DataType]) -> pl.DataType:

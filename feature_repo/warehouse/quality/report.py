@@ -61,6 +61,7 @@ def render(quality: Quality) -> str:
         "figure": lambda value: "–" if value is None else f"{value:,.2f}",
         "short": lambda value: "–" if value is None else short(value),
         "breakable": breakable,
+        "said": said,
     }
     environment.filters.update(filters)
     return environment.get_template("template.html").render(
@@ -95,6 +96,14 @@ def short(value: float) -> str:
 def breakable(name: str) -> Markup:
     """A name that may go on in the next line after an underscore, a dot or a slash."""
     return Markup("<wbr>").join(escape(part) for part in _JOINT.split(name))
+
+
+def said(text: str) -> Markup:
+    """A sentence whose `commands` stand as such."""
+    parts = str(escape(text)).split("`")
+    if len(parts) % 2 == 0:  # a single one, of a value
+        return escape(text)
+    return Markup("".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts)))
 
 
 def _headline(quality: Quality) -> tuple[tuple[str, str], ...]:

@@ -241,6 +241,17 @@ def test_customers_who_are_one_person_become_one_everywhere_and_the_ledger_says_
     assert shop.state.matches == known
 
 
+@pytest.mark.parametrize(("first", "second"), [("true", "false"), ("false", "true"), ("", "false"), ("false", "")])
+def test_who_refused_a_purpose_under_any_id_has_refused_it(company: Any, first: str, second: str) -> None:
+    company.mapping = PEOPLE
+    company.write("crm.csv", "id,name,mail,phone,zip,town,born\n")
+    people = "Anna Maria Huber,anna.huber@example.com,0170 5551234,88131"
+    company.write("web.csv", f"id,name,mail,phone,zip,town,agrees\n1,{people},,{first}\n3,{people},,{second}\n")
+    company.sales("sales_1.csv", (3, "r1", 1, "tea", 1, 3.5, 0, "2024-01-05T10:00:00Z"))
+    company.load()
+    assert company.table(names.CUSTOMERS)["consent_marketing"].to_list() == [False]
+
+
 BEHAVIOUR = """
 sources:
   sales: { files: "sales*.csv" }
