@@ -155,6 +155,21 @@ def read(settings: Settings) -> list[Entry]:
         return list(_entries(path, file.read(), head))
 
 
+def last(settings: Settings, action: str) -> Entry | None:
+    """The newest entry of an action; None where there is none. It is checked by itself, the log is not.
+
+    Raises:
+        DataError: an entry as new as that, or newer, was changed.
+    """
+    path = settings.home / LOG
+    if not path.exists():
+        return None
+    with _locked(path, fcntl.LOCK_SH) as file:
+        lines = file.read().splitlines(keepends=True)
+    entries = (_entry(path, number, lines[number - 1]) for number in range(len(lines), 0, -1))
+    return next((entry for entry in entries if entry.action == action), None)
+
+
 def verify(settings: Settings) -> int:
     """Check the whole log; returns how many entries it has.
 

@@ -120,12 +120,18 @@ def _key(secret: str, variable: str) -> bytes:
     return key
 
 
+def _apart(text: str) -> str:
+    """An id's text as it is hashed. Two NULs in front are the derived keys' own: such an id gets a third before them,
+    which no derived key has, so that none of its join keys is a key."""
+    return f"\0\0\0{text}" if text.startswith("\0\0") else text
+
+
 def _key_id(key: bytes | None) -> str:
     return _hasher(key)("motherlode key id")[:16] if key is not None else ""
 
 
 def _derived(key: bytes, purpose: str) -> bytes:
-    """A key for one purpose. The two NULs keep it apart from what a join key is made of: an id's text."""
+    """A key for one purpose. No id is hashed as what it is made of: `_apart`."""
     return hmac.digest(key, b"\0\0motherlode/" + purpose.encode(), "sha256")
 
 
@@ -143,7 +149,7 @@ def _hasher(key: bytes | None) -> Callable[[str], str]:
 
     def hasher(text: str) -> str:
         inner, outer = start(), finish()
-        inner.update(text.encode())
+        inner.update(_apart(text).encode())
         outer.update(inner.digest())
         digest: str = outer.hexdigest()
         return digest

@@ -26,7 +26,7 @@ def clean(place: Place, task: Task, on_rows: Callable[[int], None]) -> Cleaned:
     """
     made = compiled(place, task)
     stem = f"{task.entry}.{task.landed.file_id}"
-    lines = malformed(place, task, made)
+    lines = malformed(place, task)
     counts = _Counts()
     with (
         parts.writing(place.settings, f"clean/{task.table}", stem) as kept,

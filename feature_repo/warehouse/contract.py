@@ -253,8 +253,8 @@ _COUPON_LINE: Final = (pl.col(names.QUANTITY) == 0) & (pl.col(names.AMOUNT) == 0
 
 
 def coupon_line() -> pl.Expr:
-    """A line that is no purchase: the till's way to book a coupon on a whole basket."""
-    return _COUPON_LINE
+    """A line that is no purchase: the till's way to book a coupon on a whole basket; false where a value is missing."""
+    return _COUPON_LINE.fill_null(False)
 
 
 def _required(column: str) -> Rule:

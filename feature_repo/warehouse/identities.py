@@ -8,6 +8,7 @@ import polars as pl
 
 from feature_repo.warehouse import parts, tables
 from feature_repo.warehouse.contract import Privacy
+from feature_repo.warehouse.harmless import harmless
 from feature_repo.warehouse.state import Part
 from motherlode import names
 from motherlode.identity import Identity
@@ -23,6 +24,7 @@ _MOST_PARTS: Final = 16
 """Beyond it, a load writes one part of all: every load with new customers adds one."""
 _KEPT_PLAIN: Final = (names.CUSTOMER_ID, names.VISITOR_ID)
 """Without a key they stay as they are, since tables are joined by them; other identifiers are left out."""
+_TEXT: Final = pl.String()
 
 
 class Identities:
@@ -59,10 +61,20 @@ class Identities:
         distinct = texts.unique().drop_nulls()
         return _replaced(texts, distinct, self._identity.pseudonyms_of(column, distinct.to_list()))
 
-    def shown(self, column: str, privacy: Privacy, texts: pl.Series) -> pl.Series:
-        """Values as quarantine may show them: an identifier by its pseudonym, or hidden."""
+    def shown(self, column: str, privacy: Privacy, texts: pl.Series, dtype: pl.DataType = _TEXT) -> pl.Series:
+        """Values as quarantine may show them.
+
+        An identifier by its pseudonym, or hidden; what is sensitive hidden; with a key, of the others what is harmless.
+
+        Args:
+            column, privacy: the column that the values stand for, and its class.
+            texts: the values.
+            dtype: of the column.
+        """
+        if privacy == "sensitive":
+            return texts.set(texts.is_not_null(), HIDDEN)
         if privacy != "identifier":
-            return self._without_ids(texts)
+            return self._without_persons(texts, dtype)
         if not self.keyed and column in _KEPT_PLAIN:
             return texts
         if not self.keyed:
@@ -72,17 +84,21 @@ class Identities:
             return _replaced(texts, distinct, self._identity.join_keys_of(distinct.to_list()))
         return _replaced(texts, distinct, self._identity.pseudonyms_of(column, distinct.to_list()))
 
-    def _without_ids(self, texts: pl.Series) -> pl.Series:
-        """Values, but for customers' ids that stand in the wrong column: those by their join keys."""
+    def _without_persons(self, texts: pl.Series, dtype: pl.DataType) -> pl.Series:
+        """Values; customers' ids that stand in the wrong column by their join keys, what is not harmless hidden."""
+        if not self.keyed:
+            return texts
         distinct = texts.unique().drop_nulls()
         strayed = [each for each in distinct.to_list() if len(each) >= _TELLING and each in self._keys]
-        if not self.keyed or not strayed:
-            return texts
-        return texts.replace(strayed, [self._keys[each] for each in strayed])
+        shown = texts.set(~harmless(texts, dtype), HIDDEN)
+        if not strayed:
+            return shown
+        joined = texts.replace_strict(strayed, [self._keys[each] for each in strayed], default=None)
+        return joined.zip_with(joined.is_not_null(), shown)
 
-    def hides(self, columns: Iterable[tuple[str, Privacy]]) -> bool:
-        """Whether a whole line of a file must be hidden, since columns (name, class) are made from it."""
-        return any(privacy == "identifier" and (self.keyed or column not in _KEPT_PLAIN) for column, privacy in columns)
+    def hides(self, identifiers: Iterable[str]) -> bool:
+        """Whether a whole line of a file must be hidden, since columns of class `identifier` are made from it."""
+        return any(self.keyed or column not in _KEPT_PLAIN for column in identifiers)
 
     def write(self, settings: Settings, recorded: tuple[Part, ...]) -> tuple[Part, ...]:
         """The record's parts with what is new; `recorded` itself where nothing is."""

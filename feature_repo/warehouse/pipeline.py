@@ -43,6 +43,8 @@ OnStep = Callable[[str, int, int], None]
 """Told what is being done, how many rows of it are done, and of how many."""
 
 _LOCK: Final = "warehouse"
+_RECORDED: Final = "load"
+"""The action of a load in the audit log."""
 
 
 def load(
@@ -89,8 +91,9 @@ class _Load:
         key_ids = privacy.check_keys(self.settings, on_disk)
         before = privacy.adopt(self.settings, on_disk)
         audit.check(self.settings)
+        self._record_late(on_disk)
         sweep.half_written(self.settings)
-        arrived = arrivals.land(self.settings, self.project, before, self._landed)
+        arrived = arrivals.land(self.settings, self.project, before, self._landed, self._gone)
         landed, fresh = arrived.landed, arrived.fresh
         identities = open_identities(self.settings, identity, before.identities)
         place = self._place(landed, identities, 0)
@@ -136,6 +139,9 @@ class _Load:
     def _place(self, landed: tuple[Landed, ...], identities: Identities, shift_weeks: int) -> Place:
         look_ups = lookups.LookUps(self.settings, lambda source: active(landed, source))
         return Place(self.settings, self.project, identities, look_ups, shift_weeks)
+
+    def _gone(self, what: str) -> None:
+        self.on_step(what, 0, 0)
 
     def _landed(self, landed: Landed) -> None:
         what = "refused" if landed.status == "refused" else f"{landed.rows:,} rows landed"
@@ -247,18 +253,29 @@ class _Load:
             )
         files.write(self.settings.home / "lineage" / f"{self.project.digest}.yaml", self.project.text)
         state.write(self.settings, candidate)
-        entry = candidate.loads[-1]
-        audit.record(
-            self.settings,
-            "load",
-            self.project.mapping.company,
-            number=entry.number,
-            mapping=self.project.digest,
-            files=len(entry.landed),
-            rows=sum(entry.rows.values()),
-        )
+        self._record(candidate)
         sweep.sweep(self.settings, candidate, before)
         self.on_step("done", self.total, self.total)
+
+    def _record_late(self, known: State) -> None:
+        """Record the last load, where it was killed between its flip and its entry in the audit log."""
+        if known.loads:
+            last = audit.last(self.settings, _RECORDED)
+            if last is None or last.details.get("number") != known.loads[-1].number:
+                self._record(known, recorded="late")
+
+    def _record(self, known: State, **details: str) -> None:
+        entry = known.loads[-1]
+        audit.record(
+            self.settings,
+            _RECORDED,
+            known.company,
+            number=entry.number,
+            mapping=entry.mapping,
+            files=len(entry.landed),
+            rows=sum(entry.rows.values()),
+            **details,
+        )
 
 
 def _refused(

@@ -53,6 +53,8 @@ def land(settings: Settings, project: Project, found: Found, order: int, landed_
         DataError: raw cannot be written.
     """
     source = project.mapping.sources[found.source]
+    if found.problem:
+        return _refused(found, source, DataError(found.problem, found.remedy), order, landed_at)
     folder = settings.raw / urllib.parse.quote(found.source, safe=" ")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,9 +119,10 @@ def batches(
         columns: which raw columns; None: all.
 
     Raises:
-        DataError: a column is not there, or the file cannot be read.
+        DataError: a column is not there, or the raw file cannot be read: it is missing or damaged, and named.
     """
-    with vault.reader(settings.home / landed.path, settings) as file:
+    path = settings.home / landed.path
+    with vault.reader(path, settings) as file:
         tops, names = _columns(file.schema_arrow)
         wanted = list(names) if columns is None else list(dict.fromkeys(columns))
         for each in wanted:
@@ -130,7 +133,11 @@ def batches(
         plain = {names[each]: each for each in wanted}
         columns_read = list(dict.fromkeys(read)) or file.schema_arrow.names[:1]
         step, before, parts = min(size, _STEP), 0, list[pl.DataFrame]()
-        for batch in file.iter_batches(batch_size=step, columns=columns_read):
+        for batch in vault.batches(file, path, step, columns_read):
+            try:
+                parquet.check_texts(batch)
+            except pa.ArrowInvalid as error:
+                raise vault.unreadable(path, error) from error
             parts.append(_rows(batch, before, own, plain))
             before += batch.num_rows
             if sum(part.height for part in parts) + step > size:
@@ -141,11 +148,16 @@ def batches(
 
 
 def malformed(settings: Settings, landed: Landed) -> pl.DataFrame:
-    """The lines of a landed file that are no row, of `MALFORMED`."""
+    """The lines of a landed file that are no row, of `MALFORMED`.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     if not landed.malformed:
         return MALFORMED.to_frame()
     with vault.reader(settings.home / landed.path, settings) as file:
-        parts = [_marked(batch) for batch in file.iter_batches(columns=list(OWN))]
+        read = vault.batches(file, settings.home / landed.path, _STEP, list(OWN))
+        parts = [_marked(batch) for batch in read]
     return pl.concat([MALFORMED.to_frame(), *parts])
 
 
@@ -320,7 +332,7 @@ def _refused(found: Found, source: Source, error: DataError, order: int, landed_
         size=found.size,
         landed_at=landed_at,
         order=order,
-        how={_READ_AS: _read_as(source), "format": found.format},
+        how={_READ_AS: _read_as(source)} | ({} if found.problem else {"format": found.format}),
         status="refused",
         problem=error.problem,
         remedy=error.remedy,

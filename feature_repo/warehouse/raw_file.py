@@ -28,7 +28,8 @@ OWN: Final = {LINE: pa.uint32(), VALUE: pa.string(), RULE: pa.string(), REMEDY: 
 RESERVED: Final = frozenset({*OWN, ROW, "_file", "_landed_at"})
 """Names that a raw column gets a number behind."""
 
-_LANDING: Final = ".landing-"
+LANDING: Final = ".landing-"
+"""Prefix of a raw file that is not whole yet."""
 _GROUP_BYTES: Final = 64 << 20
 """Of rows in memory that become one row group."""
 _CHUNK: Final = 8 << 20
@@ -50,7 +51,7 @@ def unwritable(folder: Path, error: OSError) -> RawError:
 @contextmanager
 def temporary(folder: Path, ending: str) -> Iterator[Path]:
     """A name for a file that is gone when the block ends, unless it was renamed."""
-    path = folder / f"{_LANDING}{_run()}-{secrets.token_hex(4)}{ending}"
+    path = folder / f"{LANDING}{_run()}-{secrets.token_hex(4)}{ending}"
     try:
         yield path
     finally:
@@ -59,8 +60,8 @@ def temporary(folder: Path, ending: str) -> Iterator[Path]:
 
 def clear(folder: Path) -> None:
     """Remove what a landing that was killed left behind. What this process is writing stays."""
-    for path in folder.glob(f"{_LANDING}*"):
-        if not path.name.startswith(f"{_LANDING}{_run()}-"):
+    for path in folder.glob(f"{LANDING}*"):
+        if not path.name.startswith(f"{LANDING}{_run()}-"):
             path.unlink(missing_ok=True)
 
 

@@ -230,8 +230,22 @@ def read(settings: Settings) -> State:
 
 
 def write(settings: Settings, state: State) -> None:
-    """Make it the state, in one step."""
+    """Make it the state, in one step, once every file that it names is on the disk."""
+    named = {settings.home / path for path in paths(state)}
+    files.sync(named)
+    files.sync({folder for path in named for folder in path.parents if folder.is_relative_to(settings.home)})
     files.write(settings.home / STATE, msgspec.json.format(msgspec.json.encode(state), indent=1))
+
+
+def paths(state: State) -> set[str]:
+    """Every file that a state names, below home."""
+    found: list[Part | None] = [*state.identities, state.matches]
+    for cleaned in state.clean:
+        found += [cleaned.clean, cleaned.quarantine]
+    for table in (*state.integrated.values(), *state.lookups.values()):
+        found += [*table.parts.values(), table.ledger, table.quarantine]
+    landed = (each.path for each in state.raw if each.path)
+    return {*(part.path for part in found if part is not None), *landed}
 
 
 def digest(*parts: str | bytes) -> str:

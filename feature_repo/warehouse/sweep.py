@@ -1,11 +1,10 @@
 """Files that no state names any more."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from feature_repo.warehouse import files
-from feature_repo.warehouse.state import STATE, Part, State
+from feature_repo.warehouse import files, raw_file
+from feature_repo.warehouse.state import STATE, State, paths
 from motherlode.settings import Settings
 
 _LAYERS: Final = ("raw", "clean", "quarantine", "integrated")
@@ -28,27 +27,18 @@ def sweep(settings: Settings, *states: State) -> None:
 
 
 def half_written(settings: Settings) -> None:
-    """Delete what killed loads left half-written. The caller holds the home folder."""
+    """Delete what killed loads left half-written. The caller holds the home folder.
+
+    In raw of every source, one that the mapping no longer names among them: a landing writes there in clear before it
+    encrypts.
+    """
+    for folder in {path.parent for path in settings.raw.rglob(f"{raw_file.LANDING}*")}:
+        raw_file.clear(folder)
     for layer in _LAYERS:
         for path in sorted((settings.home / layer).rglob(f"{files.WRITING}*")):
             _delete(path)
     for path in settings.home.glob(f"{files.WRITING}*-{STATE}"):
         _delete(path)
-
-
-def paths(state: State) -> set[str]:
-    """Every file that a state names, below home."""
-    found: list[Part | None] = [*state.identities, state.matches]
-    for cleaned in state.clean:
-        found += [cleaned.clean, cleaned.quarantine]
-    for table in (*state.integrated.values(), *state.lookups.values()):
-        found += [*table.parts.values(), table.ledger, table.quarantine]
-    return {part.path for part in found if part is not None} | _landed(state)
-
-
-def _landed(state: State) -> set[str]:
-    paths: Iterable[str] = (landed.path for landed in state.raw)
-    return {path for path in paths if path}
 
 
 def _delete(path: Path) -> None:

@@ -11,6 +11,7 @@ from feature_repo.warehouse import contract, lookups, raw
 from feature_repo.warehouse.identities import Identities
 from feature_repo.warehouse.lookups import LookUps
 from feature_repo.warehouse.mapping.compile import FILE, compile_table
+from feature_repo.warehouse.mapping.identifying import identifiers
 from feature_repo.warehouse.mapping.made import Compiled
 from feature_repo.warehouse.mapping.model import Join, TableMap
 from feature_repo.warehouse.mapping.read import Project
@@ -88,12 +89,16 @@ def inputs(
         key_id: of the pseudonym key.
         shift_weeks: by which dates move.
     """
-    source = msgspec.structs.replace(project.mapping.sources[block.from_], files=None, database=None)
+    sources = [
+        (name, msgspec.structs.replace(project.mapping.sources[name], files=None, database=None))
+        for name in (block.from_, *(join.source for join in block.join))
+    ]
     everywhere = (project.mapping.time_zone, project.mapping.currency, key_id, shift_weeks)
     # A hash of Polars stands in every clean row, and Polars may change it with any version.
     versions = (contract.VERSION, pl.__version__)
     files = [(each.sha256, each.path, sorted(each.how.items())) for each in (landed, *others)]
-    told = (table, block, source, everywhere, versions, files, landed.name, landed.order, landed.landed_at)
+    hides = identifiers(project.mapping, landed.source) if landed.malformed else ()
+    told = (table, block, sources, everywhere, versions, files, landed.name, landed.order, landed.landed_at, hides)
     return digest(msgspec.json.encode(told))
 
 
@@ -107,11 +112,20 @@ def compiled(place: Place, task: Task) -> Compiled:
     for join in task.joins:
         lookups.require(list(schema), list(lookups.pairs(join)), join.source)
     known = {join.source: place.look_ups.of(join)[0].schema for join in task.joins}
-    return compile_table(place.project, task.table, task.block, schema, known, signs(task.landed))
+    return compile_table(place.project, task.table, task.block, schema, known, signs(place, task))
 
 
-def signs(landed: Landed) -> dict[str, str]:
-    """The decimal sign and the sign between thousands that a text file showed."""
+def signs(place: Place, task: Task) -> dict[str, dict[str, str]]:
+    """The decimal sign and the sign between thousands that text files showed, by source.
+
+    A look-up's several files are one table: its newest file that showed any tells.
+    """
+    shown = {join.source: [_signs(each) for each in place.look_ups.of(join)[0].files] for join in task.joins}
+    looked_up = {source: next((each for each in reversed(them) if each), {}) for source, them in shown.items()}
+    return {**looked_up, task.landed.source: _signs(task.landed)}
+
+
+def _signs(landed: Landed) -> dict[str, str]:
     found = {"decimal": raw.found_decimal(landed), "thousands": raw.found_thousands(landed)}
     return {name: sign for name, sign in found.items() if sign is not None}
 

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from feature_repo.warehouse import files, pipeline, raw, state, sweep
+from feature_repo.warehouse import files, pipeline, raw, state
 from feature_repo.warehouse.demo import HOUSEHOLD, TABLES
 from feature_repo.warehouse.examples import example
 from feature_repo.warehouse.mapping.model import Source
@@ -95,7 +95,7 @@ def rows(settings: Settings) -> dict[str, int]:
 def old_files(settings: Settings) -> list[Path]:
     """The files of layout 1 in the layers; the record of the landing, which says that they are there, comes last."""
     found = [path for layer in _LAYERS for path in sorted((settings.home / layer).glob("*")) if path.is_file()]
-    named = sweep.paths(state.read(settings)) if flipped(settings) else set()
+    named = state.paths(state.read(settings)) if flipped(settings) else set()
     record = settings.raw / state.LANDING
     kept = [path for path in found if path.relative_to(settings.home).as_posix() not in named and path != record]
     return [*kept, record] if record.is_file() else kept
@@ -151,7 +151,7 @@ def rebuild(settings: Settings, landed: Landing, on_step: pipeline.OnStep | None
     made = state.read(beside)
     first = msgspec.structs.replace(made.loads[0], landed=tuple(each.order for each in made.raw))
     made = msgspec.structs.replace(made, loads=(first, *made.loads[1:]))
-    for name in [*sorted(sweep.paths(made)), f"lineage/{made.mapping}.yaml"]:
+    for name in [*sorted(state.paths(made)), f"lineage/{made.mapping}.yaml"]:
         # Under a second name: an upgrade that is killed here finds what it built, whole.
         _link(beside.home / name, settings.home / name)
     if landed.households is not None:

@@ -9,6 +9,7 @@ import polars as pl
 from feature_repo.warehouse import contract, raw
 from feature_repo.warehouse.contract import LANDED_AT, LINE, QUARANTINE, ROW, RULES, TABLES, Rule
 from feature_repo.warehouse.identities import HIDDEN
+from feature_repo.warehouse.mapping.identifying import identifiers
 from feature_repo.warehouse.mapping.made import Compiled, Made
 from feature_repo.warehouse.parts import KEY
 from feature_repo.warehouse.task import Place, Task
@@ -76,10 +77,10 @@ def judge(place: Place, task: Task, made: Compiled, frame: pl.DataFrame) -> Judg
     return Judged(kept, rejected, int((rejected["rule"] == EXCLUDED).sum()), warnings)
 
 
-def malformed(place: Place, task: Task, made: Compiled) -> pl.DataFrame:
-    """Lines that are no row. Whole lines are hidden where an identifier may stand in them."""
+def malformed(place: Place, task: Task) -> pl.DataFrame:
+    """Lines that are no row. Whole lines are hidden where any table has an identifier of this source's."""
     lines = raw.malformed(place.settings, task.landed)
-    hidden = place.identities.hides((column.name, column.privacy) for column in made.columns)
+    hidden = place.identities.hides(identifiers(place.project.mapping, task.landed.source))
     return lines.select(
         pl.lit(task.table).alias("table"),
         pl.lit(task.landed.name).alias("file"),
@@ -98,7 +99,15 @@ def _rules(task: Task, made: Compiled) -> list[Rule]:
     waits = {*made.impute, *made.derived} - {TABLES[task.table].time}
     known = {column.name for column in made.columns}
     contract_rules = [rule for rule in RULES[task.table] if rule.column in known]
-    return [rule for rule in (*contract_rules, *made.rules) if not (rule.name == "missing" and rule.column in waits)]
+    texts = [_no_text(column.name) for column in made.columns if column.privacy == "identifier"]
+    return [
+        rule for rule in (*texts, *contract_rules, *made.rules) if not (rule.name == "missing" and rule.column in waits)
+    ]
+
+
+def _no_text(column: str) -> Rule:
+    remedy = "Take the NUL characters out of the source: no identifier has one."
+    return Rule("not text", column, pl.col(column).cast(pl.String).str.contains("\0", literal=True), remedy)
 
 
 def _faults(task: Task, made: Compiled, rules: Sequence[Rule]) -> tuple[list[_Fault], list[tuple[str, pl.Expr]]]:
@@ -220,4 +229,4 @@ def _shown(place: Place, column: Made | None, frame: pl.DataFrame, rows: pl.Data
     shown = frame.select(column.shown.cast(pl.String).alias("value"))["value"]
     if len(shown) != rows.height:  # a constant
         shown = made
-    return place.identities.shown(column.name, column.privacy, shown.zip_with(shown.is_not_null(), made))
+    return place.identities.shown(column.name, column.privacy, shown.zip_with(shown.is_not_null(), made), column.dtype)

@@ -32,6 +32,7 @@ def require_features(settings: Settings) -> None:
     Raises:
         DataError: no snapshot was built here.
     """
+    state.read(settings)  # an older version's home is upgraded first
     if not snapshots.read(settings):
         raise DataError(f"There are no feature snapshots in {settings.mart}.", "Run `motherlode features`.")
 
@@ -51,6 +52,7 @@ def materialise(settings: Settings, stages: Stages) -> dict[str, int]:
 
 def train(settings: Settings, compute: Compute, stages: Stages, *, again: bool = False) -> Path:
     """Feature snapshots → a written bundle; the current one where nothing changed and `again` is not asked."""
+    state.read(settings)
     with stages.stage("train", training.STEPS) as advance:
         return training.train(settings, compute, on_step=advance, again=again)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from feature_repo.warehouse import state
 from motherlode import audit, bundle
 from motherlode.cli import options
 from motherlode.errors import SettingsError
@@ -21,6 +22,7 @@ from training.batch import score_all
 def score(out: Path, campaign: str | None, home: Path | None) -> None:
     """Score every customer with the current bundle, from the newest feature snapshots."""
     settings = Settings.from_env(home=home)
+    state.read(settings)  # an older version's home is upgraded first
     if not out.absolute().parent.is_dir():
         raise SettingsError(f"The folder of {out} does not exist.", "Make it first.")
     serving = bundle.load(bundle.current(settings.models))

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from feature_repo.features import snapshots
 from feature_repo.features.catalogue import VIEWS, View
+from feature_repo.warehouse import state
 from motherlode import bundle, online, packed, redis_server
 from motherlode.cli import options
 from motherlode.errors import BundleError, StoreError
@@ -31,6 +32,7 @@ def status(home: Path | None) -> None:
         raise StoreError(
             f"There is no state in {unbound.home}.", "Run `motherlode demo`, or name its folder by --home."
         )
+    state.read(unbound)  # an older version's home is upgraded first
     with redis_server.running(unbound) as settings:
         table = Table(title=f"State in {settings.home}")
         for heading in ("view", "snapshots", "rows", "built", "online rows", "newest event", "fresh"):

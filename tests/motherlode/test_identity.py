@@ -88,3 +88,15 @@ def test_an_identity_shows_ids_of_keys_and_no_key() -> None:
     assert "hunter2" not in shown
     assert "swordfish" not in shown
     assert Identity("hunter2 hunter2 hunter2").key_id in shown
+
+
+def test_no_id_has_a_derived_key_for_its_join_key() -> None:
+    """Who may write ids and read join keys would else hold the key of the audit log's head."""
+    secret = "a secret of enough bytes"
+    identity = Identity(secret)
+    for purpose in ("vouch/audit head", "pseudonym/visitor"):
+        key = hmac.digest(secret.encode(), b"\0\0motherlode/" + purpose.encode(), "sha256")
+        said = f"\0\0motherlode/{purpose}"
+        assert key.hex() not in {identity.join_key(said), *identity.join_keys_of([said]), *identity.join_keys(said)}
+    ids = ["\0\0a", "\0\0\0\0\0a", "\0\0\0a", "\0a", "a"]
+    assert len(set(identity.join_keys_of(ids))) == len(ids)

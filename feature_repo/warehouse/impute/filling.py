@@ -14,8 +14,6 @@ MISSING: Final = "_missing"
 """Suffix of the flag that keeps where a value was missing."""
 MODEL_ROWS: Final = 200_000
 """Rows that a model is fitted on, at the most."""
-MEDIAN_ROWS: Final = 1_000_000
-"""Rows that a median is taken of, at the most."""
 _MONTH: Final = "_impute_month"
 _ROW: Final = "_impute_row"
 _VALUE: Final = "_impute_value"
@@ -87,8 +85,7 @@ def _learnt(known: pl.DataFrame, wanted: pl.DataFrame, column: str, spec: Impute
     elif spec.by == "model":
         values = trees.predict(ordered(inputs, MODEL_ROWS), wanted, column, spec.using)
     else:
-        rows = ordered(inputs, MEDIAN_ROWS) if spec.by == "median" else inputs
-        values = statistic.take(rows, wanted, column, spec.by, spec.within)
+        values = statistic.take(inputs, wanted, column, spec.by, spec.within)
     return wanted.select(_ROW, values.cast(known.schema[column]).alias(_VALUE))
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo.warehouse import contract, raw
@@ -270,16 +271,23 @@ def _near(home: Path, found: Found, head: int) -> tuple[Found, bool]:
         end = b"\n\x00" if content.startswith(codecs.BOM_UTF16_LE) else b"\n"
         copy.write_bytes(content[: content.rfind(end) + len(end)])
     elif found.format == "parquet":
-        with pq.ParquetFile(path) as source, pq.ParquetWriter(copy, source.schema_arrow) as target:
-            rows = 0
-            for batch in source.iter_batches():
-                target.write_batch(batch)
-                rows += batch.num_rows
-                if rows >= ROWS:
-                    break
+        try:
+            _first_rows(path, copy)
+        except (pa.ArrowException, OSError) as error:
+            raise RefusedError(f"the file is damaged: {error}", "Copy or export it again.") from error
     else:
         return found, True
     return replace(found, uri=str(copy), size=copy.stat().st_size), False
+
+
+def _first_rows(path: Path, copy: Path) -> None:
+    with pq.ParquetFile(path) as source, pq.ParquetWriter(copy, source.schema_arrow) as target:
+        rows = 0
+        for batch in source.iter_batches():
+            target.write_batch(batch)
+            rows += batch.num_rows
+            if rows >= ROWS:
+                return
 
 
 def _begins(path: Path, magic: bytes) -> bool:

@@ -1,10 +1,13 @@
 """Web events with their sessions, the sessions, and feedback with its sentiment."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
 
 import polars as pl
 
-from feature_repo.warehouse import parts, sessions
+from feature_repo.warehouse import parts, sentiment, sessions
 from feature_repo.warehouse.contract import ROW, SCHEMAS
 from feature_repo.warehouse.duplicates import UNIT
 from feature_repo.warehouse.integrate import imputing, months
@@ -21,7 +24,7 @@ from feature_repo.warehouse.integrate.table import (
     whole,
     write_whole,
 )
-from feature_repo.warehouse.sentiment import score
+from feature_repo.warehouse.sentiment import chinese, score
 from feature_repo.warehouse.state import Integrated, digest
 from motherlode import names
 
@@ -32,19 +35,19 @@ def interactions(
     place: Place, clean: Clean, aliases: pl.DataFrame, gap_minutes: float, on_rows: Callable[[int], None]
 ) -> Integrated:
     """Every event, with its session. Sessions cross months, so that any new event makes every month stale."""
-    others = clean.inputs(str(gap_minutes))
+    others = clean.inputs(str(gap_minutes), *imputing.versions(clean))
     if (known := place.kept(names.INTERACTIONS, clean.inputs(digest_of(aliases), others))) is not None:
         return known
     assigned = _assigned(place, clean, aliases, gap_minutes)
 
     def make(month: Month) -> None:
         rows: Iterator[pl.DataFrame] = (
-            _with_sessions(frame, assigned) for frame in chunks(place.settings, clean, month.name)
+            aliased(_with_sessions(frame, assigned), aliases) for frame in chunks(place.settings, clean, month.name)
         )
         if clean.impute:
             rows = iter([imputing.fill(clean, pl.concat(rows), month.past, month.outcome, month.name)])
         for frame in rows:
-            month.write(ordered(clean.table, aliased(frame, aliases)))
+            month.write(ordered(clean.table, frame))
             on_rows(frame.height)
 
     return months.integrate(place, clean, aliases, make, others)
@@ -66,14 +69,20 @@ def visits(place: Place, events: Integrated) -> Integrated:
 
 def feedback(place: Place, clean: Clean, aliases: pl.DataFrame) -> Integrated:
     """Reviews and notes, scored."""
-    inputs = clean.inputs(digest_of(aliases))
+    inputs = clean.inputs(digest_of(aliases), _scorers(), *imputing.versions(clean))
     if (known := place.kept(names.FEEDBACK, inputs)) is not None:
         return known
     outcome = Outcome()
     rows = imputing.fill(clean, aliased(whole(place.settings, clean), aliases), None, outcome)
-    sentiment, language = score(rows[names.TEXT], rows[names.LANGUAGE])
-    rows = rows.with_columns(sentiment.alias(names.SENTIMENT), language.alias(names.LANGUAGE))
+    scores, language = score(rows[names.TEXT], rows[names.LANGUAGE])
+    rows = rows.with_columns(scores.alias(names.SENTIMENT), language.alias(names.LANGUAGE))
     return write_whole(place, clean, rows, inputs, outcome)
+
+
+@cache
+def _scorers() -> str:
+    """Digest of what scores: other words' weights, or another model, make every score stale."""
+    return digest(version("vaderSentiment"), files(sentiment).joinpath(chinese.MODEL).read_bytes())
 
 
 def _assigned(place: Place, clean: Clean, aliases: pl.DataFrame, gap_minutes: float) -> pl.DataFrame:

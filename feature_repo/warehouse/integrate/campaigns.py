@@ -35,7 +35,7 @@ def campaigns(place: Place, clean: Clean, contacts: Clean, responses: Clean) -> 
     """
     outcome = Outcome()
     if clean.units:
-        inputs = clean.inputs()
+        inputs = clean.inputs(*imputing.versions(clean))
         rows = imputing.fill(clean, whole(place.settings, clean), None, outcome)
     else:
         told = contacts if contacts.units else responses
@@ -48,11 +48,11 @@ def campaigns(place: Place, clean: Clean, contacts: Clean, responses: Clean) -> 
 
 def contacts(place: Place, clean: Clean, runs: pl.DataFrame, aliases: pl.DataFrame) -> Integrated:
     """Contacts of known campaigns; one without a time was made at its campaign's start."""
-    inputs = clean.inputs(digest_of(runs), digest_of(aliases))
+    inputs = clean.inputs(digest_of(runs), digest_of(aliases), *imputing.versions(clean))
     if (known := place.kept(clean.table, inputs)) is not None:
         return known
     outcome = Outcome()
-    rows = _of_known(clean, whole(place.settings, clean), runs, outcome)
+    rows = aliased(_of_known(clean, whole(place.settings, clean), runs, outcome), aliases)
     starts = runs.select(names.CAMPAIGN_ID, pl.col(names.STARTED_AT).alias("_start"))
     rows = rows.join(starts, on=names.CAMPAIGN_ID, how="left", maintain_order="left")
     rows = rows.with_columns(pl.coalesce(names.EVENT_TIMESTAMP, "_start").alias(names.EVENT_TIMESTAMP)).drop("_start")
@@ -60,7 +60,8 @@ def contacts(place: Place, clean: Clean, runs: pl.DataFrame, aliases: pl.DataFra
     remedy = "Give the contact's time, or map the campaigns with their starts."
     outcome.rejected.append(reject(clean, timeless, names.EVENT_TIMESTAMP, "missing", remedy))
     rows = imputing.fill(clean, rows.filter(pl.col(names.EVENT_TIMESTAMP).is_not_null()), None, outcome)
-    return write_whole(place, clean, _once(clean, rows, aliases, outcome), inputs, outcome)
+    rows = _once(clean, rows, outcome) if aliases.height else rows
+    return write_whole(place, clean, rows, inputs, outcome)
 
 
 def responses(
@@ -76,13 +77,13 @@ def responses(
     """
     pairs = [names.CUSTOMER_ID, names.CAMPAIGN_ID]
     told = "" if contacted is None else digest_of(contacted.select(pairs).unique().sort(pairs))
-    inputs = clean.inputs(digest_of(runs), digest_of(aliases), told)
+    inputs = clean.inputs(digest_of(runs), digest_of(aliases), told, *imputing.versions(clean))
     if (known := place.kept(clean.table, inputs)) is not None:
         return known
     outcome = Outcome()
-    rows = _of_known(clean, whole(place.settings, clean), runs, outcome)
+    rows = aliased(_of_known(clean, whole(place.settings, clean), runs, outcome), aliases)
     rows = imputing.fill(clean, rows, None, outcome)
-    rows = _once(clean, rows, aliases, outcome)
+    rows = _once(clean, rows, outcome) if aliases.height else rows
     if contacted is not None:
         rows = _invited(clean, rows, runs, contacted, outcome)
     return write_whole(place, clean, rows, inputs, outcome)
@@ -114,13 +115,12 @@ def _of_known(clean: Clean, rows: pl.DataFrame, runs: pl.DataFrame, outcome: Out
     return rows.join(runs, on=names.CAMPAIGN_ID, how="semi", maintain_order="left")
 
 
-def _once(clean: Clean, rows: pl.DataFrame, aliases: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
-    """Rows by the customers that theirs were found to be; what two of one person had both is one row."""
-    found = aliased(rows, aliases)
-    if not aliases.height or not clean.key:
-        return found
+def _once(clean: Clean, rows: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
+    """Rows by the customers that theirs were found to be: what two of one person had both is one row."""
+    if not clean.key:
+        return rows
     own = pl.struct(UNIT, ROW, LINE).first().over(clean.key)
-    known = found.with_columns(own.alias("_first"))
+    known = rows.with_columns(own.alias("_first"))
     twin = (pl.col("_first").struct.field(UNIT) != pl.col(UNIT)) | (pl.col("_first").struct.field(ROW) != pl.col(ROW))
     twins = known.filter(twin).with_columns(
         pl.col("_first").struct.field(UNIT).alias("into_unit"),

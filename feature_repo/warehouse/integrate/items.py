@@ -20,7 +20,7 @@ def integrate(place: Place, clean: Clean, sold: pl.DataFrame) -> Integrated:
         place, clean: whose, and what of.
         sold: items of transactions, `item_id`.
     """
-    inputs = clean.inputs(digest_of(sold))
+    inputs = clean.inputs(digest_of(sold), *imputing.versions(clean))
     if (known := place.kept(names.ITEMS, inputs)) is not None:
         return known
     outcome = Outcome()

@@ -1,6 +1,7 @@
 """Customers: which of them are one person, and everyone who occurs anywhere."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Final
 
 import msgspec
@@ -32,6 +33,8 @@ NOBODY: Final = pl.DataFrame(schema={names.CUSTOMER_ID: pl.String, INTO: pl.Stri
 """No aliases."""
 
 _FOLDER: Final = "integrated/matches"
+_COMPARED_BY: Final = ("splink", "duckdb")
+"""Packages whose other versions may find others."""
 
 
 def match(cleaning: Cleaning, place: Place, clean: Clean, tasks: Sequence[Task], before: State) -> Part | None:
@@ -69,7 +72,7 @@ def stands(cleaning: Cleaning, clean: Clean, tasks: Sequence[Task], before: Stat
 def _stem(cleaning: Cleaning, clean: Clean, tasks: Sequence[Task], before: State) -> str:
     """The part is named by what it is made from, so that what was found stands while that is the same."""
     told = (cleaning.project.mapping.matching, before.kept_apart, [task.inputs for task in tasks])
-    return digest(clean.inputs(), msgspec.json.encode(told))[:16]
+    return digest(clean.inputs(), msgspec.json.encode(told), *map(version, _COMPARED_BY))[:16]
 
 
 def aliases(place: Place, matches: Part | None) -> pl.DataFrame:
@@ -87,7 +90,7 @@ def customers(place: Place, clean: Clean, found: pl.DataFrame, seen: Sequence[pl
         seen: customers of events, `customer_id`.
     """
     everyone = pl.concat([NOBODY.select(names.CUSTOMER_ID), *seen]).unique().drop_nulls().sort(names.CUSTOMER_ID)
-    inputs = clean.inputs(digest_of(found), digest_of(everyone))
+    inputs = clean.inputs(digest_of(found), digest_of(everyone), *imputing.versions(clean))
     if (known := place.kept(names.CUSTOMERS, inputs)) is not None:
         return known
     outcome = Outcome()
@@ -167,7 +170,7 @@ def _people(cleaning: Cleaning, place: Place, clean: Clean, tasks: Sequence[Task
     for unit, task in zip(clean.units, tasks, strict=True):
         known = {join.source: cleaning.look_ups.of(join)[0].schema for join in task.joins}
         schema = raw.schema(cleaning.settings, task.landed)
-        made = compile_matching(cleaning.project, task.block, schema, known, signs(task.landed))
+        made = compile_matching(cleaning.project, task.block, schema, known, signs(cleaning, task))
         mine = kept.filter(pl.col(UNIT) == unit.number)
         for batch in batches(cleaning, task, made):
             rows = batch.select(ROW, *(column.value.alias(column.name) for column in made.columns))

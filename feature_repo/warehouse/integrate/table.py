@@ -54,12 +54,13 @@ class Place:
         return known if all(parts.holds(self.settings, part) for part in found) else None
 
     def kept_month(self, table: str, month: str, inputs: str) -> Part | None:
-        """A month of it, likewise."""
+        """A month of it, likewise: what became of its other rows lies in the table's ledger and quarantine."""
         known = self.before.integrated.get(table)
         if self.again or known is None or known.inputs.get(month) != inputs:
             return None
         part = known.parts.get(month)
-        return part if part is not None and parts.holds(self.settings, part) else None
+        found = (part, known.ledger, known.quarantine)
+        return part if all(parts.holds(self.settings, each) for each in found) else None
 
 
 @dataclass(frozen=True)

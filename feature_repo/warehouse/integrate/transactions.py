@@ -1,22 +1,34 @@
 """Purchase lines, month by month; a coupon on the whole basket is added to the basket's dearest line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import polars as pl
 
 from feature_repo.warehouse import parts
-from feature_repo.warehouse.contract import LINE, ROW, coupon_line
+from feature_repo.warehouse.contract import LINE, ROW, RULES, coupon_line
 from feature_repo.warehouse.duplicates import UNIT
 from feature_repo.warehouse.integrate import imputing, months
 from feature_repo.warehouse.integrate.months import Month
-from feature_repo.warehouse.integrate.table import Clean, Place, aliased, chunks, merge, ordered, reject, scan_month
+from feature_repo.warehouse.integrate.table import (
+    INTO,
+    Clean,
+    Place,
+    aliased,
+    chunks,
+    merge,
+    ordered,
+    reject,
+    scan_month,
+)
 from feature_repo.warehouse.state import Integrated
 from motherlode import names
 
 COUPON: Final = "coupon on the whole basket"
 
 _BASKET: Final = [names.CUSTOMER_ID, names.BASKET_ID, names.EVENT_TIMESTAMP]
+_WANTED: Final = [*_BASKET, names.ITEM_ID, names.QUANTITY, names.AMOUNT, names.COUPON_DISCOUNT]
+_NO_PIECES: Final = next(rule for rule in RULES[names.TRANSACTIONS] if rule.name == "no pieces")
 _DECIMALS: Final = 4
 """Of a sum of two amounts: finer than any currency, coarse enough to lose float dust."""
 
@@ -33,11 +45,21 @@ def integrate(place: Place, clean: Clean, aliases: pl.DataFrame, on_rows: Callab
     def make(month: Month) -> None:
         _make(place, clean, aliases, month, on_rows)
 
-    return months.integrate(place, clean, aliases, make)
+    return months.integrate(place, clean, aliases, make, *imputing.versions(clean))
 
 
 def _make(place: Place, clean: Clean, aliases: pl.DataFrame, month: Month, on_rows: Callable[[int], None]) -> None:
-    coupons, added = _coupons(place, clean, month.name)
+    # Whose a line is decides what it is filled from, and what is filled in decides whether it is a coupon.
+    frames = (aliased(rows, aliases) for rows in chunks(place.settings, clean, month.name))
+    if clean.impute:
+        whole = pl.concat([pl.DataFrame(schema=_schema(clean)), *frames])
+        filled = _sound(clean, imputing.fill(clean, whole, month.past, month.outcome, month.name), month)
+        frames = (rows for rows in [filled])
+        coupons, added = _coupons(filled.lazy().select(UNIT, ROW, LINE, *_WANTED))
+    else:
+        rows = scan_month(place.settings, clean, month.name, _WANTED)
+        person = pl.col(names.CUSTOMER_ID).replace(aliases[names.CUSTOMER_ID], aliases[INTO])
+        coupons, added = _coupons(rows.with_columns(person) if aliases.height else rows)
     placed = coupons.filter(pl.col("into_row").is_not_null())
     orphans = coupons.filter(pl.col("into_row").is_null())
     month.outcome.merged.append(merge(clean, placed, COUPON, month.name))
@@ -45,25 +67,26 @@ def _make(place: Place, clean: Clean, aliases: pl.DataFrame, month: Month, on_ro
     month.outcome.rejected.append(
         reject(clean, orphans, names.COUPON_DISCOUNT, "coupon without a purchase", remedy, month.name)
     )
-    lines: Iterator[pl.DataFrame] = (
-        _with_coupons(rows, coupons, added) for rows in chunks(place.settings, clean, month.name)
-    )
-    if clean.impute:
-        whole = pl.concat([pl.DataFrame(schema=_schema(clean)), *lines])
-        lines = iter([imputing.fill(clean, whole, month.past, month.outcome, month.name)])
-    for rows in lines:
-        month.write(ordered(clean.table, aliased(rows, aliases)))
-        on_rows(rows.height)
+    for frame in frames:
+        lines = _with_coupons(frame, coupons, added)
+        month.write(ordered(clean.table, lines))
+        on_rows(lines.height)
+
+
+def _sound(clean: Clean, rows: pl.DataFrame, month: Month) -> pl.DataFrame:
+    """Rows without those that were filled in to be neither a sale, a return nor a coupon."""
+    rule = _NO_PIECES
+    broken = rows.filter(rule.broken)
+    month.outcome.rejected.append(reject(clean, broken, rule.column, rule.name, rule.remedy, month.name))
+    return rows.filter(rule.broken.not_().fill_null(True)) if broken.height else rows
 
 
 def _schema(clean: Clean) -> dict[str, pl.DataType]:
     return {UNIT: pl.UInt32(), ROW: pl.UInt32(), LINE: pl.UInt32(), **clean.columns}
 
 
-def _coupons(place: Place, clean: Clean, month: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The month's coupon lines with the line that each is added to; and what each such line gains."""
-    wanted = [*_BASKET, names.ITEM_ID, names.QUANTITY, names.AMOUNT, names.COUPON_DISCOUNT]
-    rows = scan_month(place.settings, clean, month, wanted)
+def _coupons(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A month's coupon lines with the line that each is added to; and what each such line gains."""
     coupons = rows.filter(coupon_line()).collect(engine="streaming").sort(UNIT, ROW)
     into = pl.DataFrame(schema={"into_unit": pl.UInt32(), "into_row": pl.UInt32(), "into_line": pl.UInt32()})
     if not coupons.height:

@@ -98,7 +98,7 @@ def reading(
         mapping: the mapping.
         source: the name of the column's source.
         column: the column.
-        found: `decimal` and `thousands` that the file itself showed.
+        found: `decimal` and `thousands` that the source's file itself showed.
     """
     stated = mapping.sources[source]
     shown = found or {}

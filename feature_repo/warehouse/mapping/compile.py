@@ -1,5 +1,6 @@
 """A table's mapping and a landed file's columns → the expressions that make the canonical table."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -13,6 +14,7 @@ from feature_repo.warehouse.mapping.expressions import Known
 from feature_repo.warehouse.mapping.made import Compiled, Made
 from feature_repo.warehouse.mapping.read import Project
 from feature_repo.warehouse.mapping.shape import Place
+from feature_repo.warehouse.mapping.terms import by_reading
 from motherlode import names
 from motherlode.errors import DataError
 
@@ -31,7 +33,7 @@ def compile_table(
     entry: model.TableMap,
     schema: Mapping[str, pl.DataType],
     lookups: Mapping[str, Mapping[str, pl.DataType]],
-    found: Mapping[str, str] | None = None,
+    found: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Compiled:
     """One block of a table's mapping.
 
@@ -41,7 +43,7 @@ def compile_table(
         entry: the block.
         schema: the landed file's columns → types.
         lookups: look-up source → its columns → types.
-        found: the file's `decimal` and `thousands`, where it showed them.
+        found: source → `decimal` and `thousands`, where its file showed them.
 
     Raises:
         DataError: a column that it needs is not there, or has a type that cannot become what is wanted.
@@ -54,7 +56,7 @@ def compile_matching(
     entry: model.TableMap,
     schema: Mapping[str, pl.DataType],
     lookups: Mapping[str, Mapping[str, pl.DataType]],
-    found: Mapping[str, str] | None = None,
+    found: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Compiled:
     """What customers are compared by, as text: the columns of `matching`, made from a file of `customers`.
 
@@ -82,7 +84,7 @@ class _Compiler:
         block: model.TableMap,
         schema: Mapping[str, pl.DataType],
         lookups: Mapping[str, Mapping[str, pl.DataType]],
-        found: Mapping[str, str] | None,
+        found: Mapping[str, Mapping[str, str]] | None,
     ) -> None:
         self.mapping = project.mapping
         self.places = project.places
@@ -91,9 +93,11 @@ class _Compiler:
         self.several = len(blocks) > 1
         self.raw = schema
         self.lookups = lookups
-        self.found = found
+        self.found = found or {}
         looked_up = {f"{source}.{name}": dtype for source, them in lookups.items() for name, dtype in them.items()}
         self.all = {**schema, **looked_up, **PSEUDO}
+        others = {f"{source}.{name}": source for source, them in lookups.items() for name in them}
+        self.sources = {name: block.from_ if name in schema else others.get(name, block.from_) for name in self.all}
         self.needed: set[str] = set()
         self.secret = frozenset(self.secrets())
 
@@ -159,7 +163,7 @@ class _Compiler:
 
     def local(self, event: Made, it: model.ColumnMap) -> Made:
         """What the shop's clock showed; where that is what stands in the file, no zone is asked again."""
-        zone, reading, naive = columns.local_zone(self.mapping, self.entry.block.from_, it), self.reading(it), None
+        zone, reading, naive = columns.local_zone(self.mapping, self.source(it), it), self.reading(it), None
         if it.from_ is not None and it.values is None and reading.zone == zone:
             naive = casts.cast("timestamp", pl.col(it.from_), self.all[it.from_], reading).naive
         value = times.clock(event.value, zone) if naive is None else pl.when(event.value.is_not_null()).then(naive)
@@ -173,9 +177,10 @@ class _Compiler:
                 self.need(it.from_)
                 return made.valued(kind, pl.col(it.from_), self.all[it.from_], it, reading)
             if it.sql is not None:
-                term = expressions.build(it.sql, Known(self.all, reading))
+                term = expressions.build(it.sql, self.known(it))
                 self.needed.update(self.named(it))
-                cast = made.computed(kind, term.value, term.dtype, it, reading)
+                computed = functools.partial(made.computed, kind, term.value, term.dtype, it)
+                cast = by_reading(term, reading, computed)
                 failures = [failed for failed in (term.failed, cast.failed) if failed is not None]
                 return Cast(cast.value, pl.any_horizontal(failures) if failures else None)
             return Cast(casts.literal(kind, it.value, made.constants(reading)))
@@ -207,9 +212,23 @@ class _Compiler:
             for said in self.mapping.matching.columns.values():
                 yield from self.named(columns.whole(said))
 
+    def source(self, it: model.ColumnMap) -> str:
+        """The source that a column comes from; of an expression over several, the block's own."""
+        sources = {self.sources.get(name, self.entry.block.from_) for name in self.named(it)}
+        return sources.pop() if len(sources) == 1 else self.entry.block.from_
+
     def reading(self, it: model.ColumnMap) -> Reading:
         """How the column's raw values are to be understood."""
-        return columns.reading(self.mapping, self.entry.block.from_, it, self.found)
+        return self.read_in(self.source(it), it)
+
+    def read_in(self, source: str, it: model.ColumnMap) -> Reading:
+        """How a source's values are to be understood, where they are in the column."""
+        return columns.reading(self.mapping, source, it, self.found.get(source))
+
+    def known(self, it: model.ColumnMap) -> Known:
+        """What an expression may refer to; each raw column is understood as its source's are."""
+        of = {source: self.read_in(source, it) for source in set(self.sources.values())}
+        return Known(self.all, self.reading(it), readings={name: of[source] for name, source in self.sources.items()})
 
     def shown(self, it: model.ColumnMap, secret: frozenset[str]) -> pl.Expr:
         """The raw value, or the raw values that an expression names."""
@@ -230,7 +249,7 @@ class _Compiler:
         if sql is None:
             return None
         try:
-            term = expressions.condition(sql, Known(self.all, self.reading(model.ColumnMap())))
+            term = expressions.condition(sql, self.known(model.ColumnMap(sql=sql)))
         except DataError as error:
             raise self.places.error((*self.entry.place, "where"), error.problem, error.remedy) from error
         self.needed.update(expressions.references(sql))

@@ -8,7 +8,7 @@ data is read.
 import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import polars as pl
@@ -24,6 +24,7 @@ from feature_repo.warehouse.mapping.terms import (
     Node,
     Term,
     alternatives,
+    chosen,
     column,
     comparable,
     constant,
@@ -46,11 +47,13 @@ class Known:
         columns: name → type; a look-up's are named `<source>.<column>`.
         reading: how raw text is to be understood.
         what: what the columns are called in an error.
+        readings: the columns that are to be understood otherwise → how.
     """
 
     columns: Mapping[str, pl.DataType]
     reading: Reading = field(default_factory=Reading)
     what: str = "raw columns"
+    readings: Mapping[str, Reading] = field(default_factory=dict)
 
 
 def build(sql: str, known: Known) -> Term:
@@ -171,7 +174,7 @@ class _Translator:
         if dtype is None:
             hint = suggest.remedy(name, self.known.columns, f"The {self.known.what} are")
             raise DataError(f"there is no column {name!r}.", hint)
-        return column(name, dtype, self.reading)
+        return column(name, dtype, self.known.readings.get(name, self.reading))
 
     def literal(self, node: Node) -> Term:
         assert isinstance(node, exp.Literal)
@@ -261,11 +264,15 @@ class _Translator:
         tests = [test.failed for test in conditions if test.failed is not None]
         sure = not tests and otherwise.failed is None and all(result.failed is None for result in results)
         total = functools.reduce(operator.or_, [failed, *tests])
-        return Term(otherwise.kind, value, None if sure else total & value.is_null())
+        pairs = [(test.value.fill_null(False), result) for test, result in zip(conditions, results, strict=True)]
+        readings = chosen(pairs, otherwise, self.reading)
+        return Term(otherwise.kind, value, None if sure else total & value.is_null(), readings=readings)
 
     def coalesce(self, node: Node) -> Term:
         parts = alternatives([self.term(node.this), *(self.term(item) for item in node.expressions)], self.reading)
-        return Term.of(parts[0].kind, pl.coalesce([part.value for part in parts]), *parts)
+        made = Term.of(parts[0].kind, pl.coalesce([part.value for part in parts]), *parts)
+        pairs = [(part.value.is_not_null(), part) for part in parts[:-1]]
+        return replace(made, readings=chosen(pairs, parts[-1], self.reading))
 
     def extreme(self, node: Node) -> Term:
         parts = comparable([self.term(node.this), *(self.term(item) for item in node.expressions)], self.reading)
@@ -279,7 +286,8 @@ class _Translator:
         values = [this.value, left.value, right.value]
         kept = let_all(values, lambda of: pl.when((of[1] == of[2]).not_().fill_null(True)).then(of[0]))
         same = (left.value == right.value).fill_null(False)
-        return Term(this.kind, kept, None if this.failed is None else this.failed & ~same)
+        failed = None if this.failed is None else this.failed & ~same
+        return Term(this.kind, kept, failed, readings=this.readings)
 
     def cast(self, node: Node) -> Term:
         target = node.args["to"].this
@@ -289,7 +297,7 @@ class _Translator:
                 f"there is no type {node.args['to'].sql(_DIALECT)}.", f"The types are {', '.join(_TYPE_NAMES)}."
             )
         made = self.to(kind, self.term(node.this))
-        return Term(made.kind, made.value) if isinstance(node, exp.TryCast) else made
+        return replace(made, failed=None) if isinstance(node, exp.TryCast) else made
 
     def function(self, node: Node) -> Term:
         return functions.call(node, self)

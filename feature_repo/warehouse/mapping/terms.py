@@ -10,7 +10,7 @@ import polars as pl
 from sqlglot import exp
 
 from feature_repo.warehouse.mapping import casts, times
-from feature_repo.warehouse.mapping.casts import Reading
+from feature_repo.warehouse.mapping.casts import Cast, Reading
 from motherlode.errors import DataError
 
 TermKind = Literal["string", "integer", "number", "boolean", "timestamp", "time", "date", "null"]
@@ -43,18 +43,22 @@ class Term:
         value: null where there is none, or where it failed.
         failed: where a raw value was there and could not be used, so that there is no value; None: nowhere.
         literal: a constant's Python value.
+        readings: how the raw values are to be understood that it is made of, of the rows that each condition names, the
+            last of all others; empty: as the expression's own source.
     """
 
     kind: str
     value: pl.Expr
     failed: pl.Expr | None = None
     literal: Any = None
+    readings: tuple[tuple[pl.Expr, Reading], ...] = ()
 
     @classmethod
     def of(cls, kind: str, value: pl.Expr, *parts: "Term") -> "Term":
         """A term made from others: it failed where it is null and one of them failed."""
         failures = [part.failed for part in parts if part.failed is not None]
-        return cls(kind, value, functools.reduce(operator.or_, failures) & value.is_null() if failures else None)
+        failed = functools.reduce(operator.or_, failures) & value.is_null() if failures else None
+        return cls(kind, value, failed, readings=next((part.readings for part in parts if part.readings), ()))
 
     @property
     def failed_or_false(self) -> pl.Expr:
@@ -100,11 +104,47 @@ def column(name: str, dtype: pl.DataType, reading: Reading) -> Term:
         kind = _kind(dtype)
         if kind == "time":
             made = casts.cast("timestamp", raw, dtype, replace(reading, zone="UTC", day="start"))
-            return Term("time", made.value.dt.replace_time_zone(None), made.failed)
+            return Term("time", made.value.dt.replace_time_zone(None), made.failed, readings=read_as(reading))
         made = casts.cast(kind, raw, dtype, reading)  # type: ignore[arg-type]
     except DataError as error:
         raise DataError(f"column {name!r}: {error.problem}", error.remedy) from error
-    return Term(kind, made.value, made.failed)
+    return Term(kind, made.value, made.failed, readings=read_as(reading))
+
+
+def read_as(reading: Reading) -> tuple[tuple[pl.Expr, Reading], ...]:
+    """One reading of all rows."""
+    return ((pl.lit(True), reading),)
+
+
+def by_reading(term: Term, reading: Reading, make: Callable[[Reading], Cast]) -> Cast:
+    """What is made of a term, of each row by the reading of the column that its value comes from.
+
+    Args:
+        term: the term.
+        reading: of a term that comes from no column.
+        make: what is made by a reading.
+    """
+    *first, (_, last) = term.readings or read_as(reading)
+    made = make(last)
+    for where, each in reversed(first):
+        other = make(each)
+        value = pl.when(where).then(other.value).otherwise(made.value)
+        failures = [pl.lit(False) if it.failed is None else it.failed for it in (other, made)]
+        sure = other.failed is None and made.failed is None
+        made = Cast(value, None if sure else pl.when(where).then(failures[0]).otherwise(failures[1]))
+    return made
+
+
+def chosen(
+    parts: Sequence[tuple[pl.Expr, Term]], otherwise: Term, reading: Reading
+) -> tuple[tuple[pl.Expr, Reading], ...]:
+    """The readings of what is the first term whose condition is true, or else the last."""
+    every = [(where, part) for where, part in (*parts, (pl.lit(True), otherwise)) if part.literal is None]
+    every = [(where, part) for where, part in every if part.kind != "null"]
+    found = [(where & inner, each) for where, part in every for inner, each in part.readings or read_as(reading)]
+    if len({each for _, each in found}) < 2:
+        return read_as(found[0][1]) if found else ()
+    return tuple(found)
 
 
 def _kind(dtype: pl.DataType) -> str:
@@ -131,14 +171,17 @@ def converted(term: Term, kind: str, reading: Reading) -> Term:
         return Term(kind, pl.lit(None, DTYPES[kind]))
     if term.literal is not None:
         return _constant_as(term, kind, reading)
+    made = by_reading(term, reading, functools.partial(_converted, term, kind))
+    failures = [failed for failed in (term.failed, made.failed) if failed is not None]
+    failed = functools.reduce(operator.or_, failures) if failures else None
+    return Term(kind, made.value, failed, readings=term.readings)
+
+
+def _converted(term: Term, kind: str, reading: Reading) -> Cast:
     # Times in an expression are no dates of the mapping's `day`, and its formats are the result's.
     plain = replace(reading, nulls=(), day="start", unit=None, formats=())
-    if kind == "time":
-        instant = converted(term, INSTANT, plain)
-        return Term("time", times.clock(instant.value, reading.zone), instant.failed)
-    made = casts.cast(kind, term.value, term.dtype, plain)  # type: ignore[arg-type]
-    failures = [failed for failed in (term.failed, made.failed) if failed is not None]
-    return Term(kind, made.value, functools.reduce(operator.or_, failures) if failures else None)
+    made = casts.cast(INSTANT if kind == "time" else kind, term.value, term.dtype, plain)  # type: ignore[arg-type]
+    return Cast(times.clock(made.value, reading.zone), made.failed) if kind == "time" else made
 
 
 def comparable(terms: Sequence[Term], reading: Reading) -> list[Term]:
@@ -150,7 +193,8 @@ def comparable(terms: Sequence[Term], reading: Reading) -> list[Term]:
     kinds = {term.kind for term in terms} - {"null"}
     if "string" in kinds and len(kinds) > 1:
         kinds = {"number" if kind == "integer" else kind for kind in kinds - {"string"}}
-    return [converted(term, _widest(kinds), reading) for term in terms]
+    kind, reading = _widest(_on_one_clock(terms, kinds)), _readings(terms, reading)[0]
+    return [converted(term, kind, reading) for term in terms]
 
 
 def alternatives(terms: Sequence[Term], reading: Reading) -> list[Term]:
@@ -162,14 +206,39 @@ def alternatives(terms: Sequence[Term], reading: Reading) -> list[Term]:
     kinds = {term.kind for term in terms} - {"null"}
     if "string" in kinds and not kinds & {"date", "time", "timestamp"}:
         kinds = {"string"}
-    return [_written(term, _widest(kinds - {"string"} or kinds), reading) for term in terms]
+    kind, reading = _widest(_on_one_clock(terms, kinds - {"string"} or kinds)), _readings(terms, reading)[0]
+    return [_written(term, kind, reading) for term in terms]
+
+
+def _readings(terms: Sequence[Term], reading: Reading) -> list[Reading]:
+    """The readings of columns; a constant beside them is meant as they are."""
+    return [each for term in terms for _, each in term.readings] or [reading]
+
+
+def clocks(terms: Sequence[Term], reading: Reading) -> list[Term]:
+    """Terms as what clocks showed; those of several zones as what the expression's own clock showed.
+
+    Raises:
+        DataError: they are no times.
+    """
+    if len({each.zone for term in terms for _, each in term.readings}) > 1:
+        terms = [replace(converted(term, INSTANT, reading), readings=read_as(reading)) for term in terms]
+    return [converted(term, "time", reading) for term in terms]
+
+
+def _on_one_clock(terms: Sequence[Term], kinds: set[str]) -> set[str]:
+    """Times of several zones go together as moments alone."""
+    zones = {reading.zone for term in terms if term.kind == "time" for _, reading in term.readings}
+    return kinds | {INSTANT} if "time" in kinds and len(zones) > 1 else kinds
 
 
 def _written(term: Term, kind: str, reading: Reading) -> Term:
     made = converted(term, kind, reading)
-    if kind == "string" and term.kind == "number" and reading.decimal == ",":
-        return replace(made, value=made.value.str.replace(".", ",", literal=True))
-    return made
+    if kind != "string" or term.kind != "number":
+        return made
+    if reading.decimal == ",":
+        made = replace(made, value=made.value.str.replace(".", ",", literal=True))
+    return replace(made, readings=read_as(reading))
 
 
 def _constant_as(term: Term, kind: str, reading: Reading) -> Term:

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from feature_repo.warehouse.mapping import casts
 from feature_repo.warehouse.mapping.casts import Reading
-from feature_repo.warehouse.mapping.terms import INSTANT, Function, Node, Term, Translator, failing
+from feature_repo.warehouse.mapping.terms import INSTANT, Function, Node, Term, Translator, by_reading, clocks, failing
 from feature_repo.warehouse.mapping.times import checked_format
 from motherlode.errors import DataError
 
@@ -87,7 +87,7 @@ def _truncate(node: Node, made: Translator) -> Term:
 
 
 def _difference(node: Node, made: Translator) -> Term:
-    later, earlier = (made.to("time", made.term(it)) for it in (node.this, node.expression))
+    later, earlier = clocks([made.term(it) for it in (node.this, node.expression)], made.reading)
     unit = _unit(node)
     if unit in ("YEAR", "QUARTER", "MONTH"):
         size = {"YEAR": 12, "QUARTER": 3, "MONTH": 1}[unit]
@@ -108,8 +108,11 @@ def _months(time: pl.Expr) -> pl.Expr:
 def _strptime(node: Node, made: Translator) -> Term:
     form = checked_format(made.constant(node.args.get("format"), str))
     this = made.to("string", made.term(node.this))
-    reading = Reading(zone=made.reading.zone, formats=(form,))
-    parsed = casts.cast("timestamp", this.value, pl.String(), reading)
+    parsed = by_reading(
+        this,
+        made.reading,
+        lambda it: casts.cast("timestamp", this.value, pl.String(), Reading(zone=it.zone, formats=(form,))),
+    )
     return failing(Term.of(INSTANT, parsed.value, this), parsed.failed if parsed.failed is not None else pl.lit(False))
 
 

@@ -16,6 +16,10 @@ from motherlode import names
 from motherlode.errors import DataError
 
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_RECORD: Final = "identities"
+"""The folder of raw that holds every outside id's join key."""
+_RESERVED: Final = ("into_customer_id", "into_unit", "into_row", "into_line", "into_file")
+"""Columns that stand beside a table's own while it is made; all others of that kind begin with `_`."""
 
 
 def validate(mapping: model.Mapping, places: Places) -> None:
@@ -31,6 +35,7 @@ def validate(mapping: model.Mapping, places: Places) -> None:
         raise places.error(("tables",), "it maps no table.", f"The tables are {', '.join(MAPPED)}.")
     for table in mapping.tables:
         _check_table_name(table, ("tables", table), MAPPED, places)
+    _check_source_names(mapping, places)
     for entry in columns.entries(mapping):
         _Block(mapping, entry, places).check()
     for table in mapping.tables:
@@ -61,6 +66,20 @@ def _check_company(mapping: model.Mapping, places: Places) -> None:
         remedy = "Give the minutes of silence that end a visit, such as 30."
         raise places.error(("session_gap_minutes",), f"{mapping.session_gap_minutes:g} is no pause.", remedy)
     check_zone(mapping.time_zone, ("time_zone",), places)
+
+
+def _check_source_names(mapping: model.Mapping, places: Places) -> None:
+    """Refuse a source that is called like what it is not: its rows would stand under another's name."""
+    fed: dict[str, set[str]] = {}
+    for entry in columns.entries(mapping):
+        fed.setdefault(entry.block.from_, set()).add(entry.table)
+    looked_up = {join.source for entry in columns.entries(mapping) for join in entry.block.join}
+    for name in mapping.sources:
+        if name == _RECORD:
+            raise places.error(("sources", name), f"{name!r} is the warehouse's own record.", "Rename the source.")
+        if name in TABLES and name in looked_up and name not in fed.get(name, ()):
+            problem = f"{name!r} is looked up in, and is no source of the table {name}, whose name it has."
+            raise places.error(("sources", name), problem, "Rename the source.")
 
 
 def _check_table_name(table: str, place: Place, known: Iterable[str], places: Places) -> None:
@@ -127,6 +146,8 @@ class _Block:
         if not self.table.open:
             hint = suggest.remedy(name, known, "Its columns are")
             raise self.places.error(place, f"{self.entry.table} takes no columns of a company's own.", hint)
+        if name in _RESERVED:
+            raise self.places.error(place, f"the warehouse itself has a column {name!r}.", "Give it another name.")
         if not name.isidentifier() or name.startswith("_") or name.endswith("_missing"):
             remedy = "Use letters, digits and _, a letter first; `_missing` is the ending of imputation's flags."
             raise self.places.error(place, f"{name!r} is no name for a column.", remedy)

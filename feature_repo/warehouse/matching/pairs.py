@@ -1,36 +1,40 @@
 """Splink on DuckDB: candidates, and the probability of each. The only module that knows either library."""
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 import duckdb
 import polars as pl
 import psutil
 from splink import DuckDBAPI, Linker, SettingsCreator, block_on
+from splink.internals.exceptions import SplinkException
 
 from feature_repo.warehouse.matching import model
 from feature_repo.warehouse.matching.normalise import BIRTH_DATE, EMAIL, ID, KEYS
+from motherlode.errors import DataError
 
 LEFT, RIGHT, PROBABILITY, EVIDENCE = "left", "right", "probability", "evidence"
 _TABLE: Final = "people"
 _CERTAIN: Final = 1 - 1e-12
 """The highest threshold that Splink can make a weight of."""
-_MEMORY: Final = 6 * 2**30
-"""Bytes that DuckDB may use before it writes to its temporary folder; at the most half of what is free."""
+_SHARE: Final = 0.8
+"""Of the memory that is free, DuckDB may use this much."""
 
 
 @contextmanager
 def database(people: pl.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory that holds `people`; it reaches no network, and what it spills is gone at the end."""
-    spill = Path(tempfile.mkdtemp(prefix="motherlode-matching-"))
+    """A database in memory that holds `people`; it reaches no network and writes no file.
+
+    Without a library of its own for encryption DuckDB would spill names and addresses in clear: it may not spill.
+
+    Raises:
+        DataError: memory does not suffice.
+    """
     config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": f"{min(_MEMORY, psutil.virtual_memory().available // 2) // 2**20}MiB",
-        "temp_directory": str(spill),
+        "memory_limit": f"{int(_SHARE * psutil.virtual_memory().available) // 2**20}MiB",
+        "temp_directory": "",
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }
@@ -40,9 +44,22 @@ def database(people: pl.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute(f"CREATE TABLE {_TABLE} AS SELECT * FROM arrived")
         connection.unregister("arrived")
         yield connection
+    except (duckdb.OutOfMemoryException, SplinkException) as error:
+        if not _for_memory(error):
+            raise
+        raise DataError(
+            f"{len(people):,} customers cannot be compared: memory does not suffice.",
+            "Load on a machine with more memory, or leave `matching` out: names are not written to a disk meanwhile.",
+        ) from error
     finally:
         connection.close()
-        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _for_memory(error: BaseException) -> bool:
+    """Whether DuckDB's lack of memory is behind an error."""
+    return isinstance(error, duckdb.OutOfMemoryException) or (
+        error.__cause__ is not None and _for_memory(error.__cause__)
+    )
 
 
 def score(connection: duckdb.DuckDBPyConnection, people: pl.DataFrame, threshold: float) -> pl.DataFrame:

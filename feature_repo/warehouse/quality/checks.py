@@ -7,11 +7,13 @@ import msgspec
 import polars as pl
 
 from feature_repo.warehouse.contract import Severity
+from feature_repo.warehouse.mapping import expressions
 from feature_repo.warehouse.mapping.model import Check, Mapping, Total
 from feature_repo.warehouse.quality import classes, layers
 from feature_repo.warehouse.quality.finding import Finding, share
 from feature_repo.warehouse.state import State
 from motherlode import names
+from motherlode.errors import DataError
 from motherlode.settings import Settings
 
 WORST: Final = 10
@@ -92,6 +94,8 @@ def compare(check: Check, left: pl.LazyFrame, right: pl.LazyFrame, *, visible: b
         return _compare(check, left, right, told, visible=visible)
     except pl.exceptions.PolarsError as error:
         return msgspec.structs.replace(told, problem=str(error).splitlines()[0])
+    except DataError as error:
+        return msgspec.structs.replace(told, problem=str(error))
 
 
 def _compare(check: Check, left: pl.LazyFrame, right: pl.LazyFrame, told: Comparison, *, visible: bool) -> Comparison:
@@ -121,7 +125,8 @@ def _compare(check: Check, left: pl.LazyFrame, right: pl.LazyFrame, told: Compar
 def _numbers(side: Total, frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
     """`key`, as text, and its number. Rows without a key belong to nobody."""
     if side.where is not None:
-        frame = frame.filter(pl.sql_expr(side.where))
+        known = expressions.Known(dict(frame.collect_schema()), what="columns")
+        frame = frame.filter(expressions.condition(side.where, known).value)
     value = pl.len() if side.column is None else pl.col(side.column).cast(pl.Float64).sum()
     key = pl.col(side.by).cast(pl.String).alias("key")
     return frame.filter(pl.col(side.by).is_not_null()).group_by(key).agg(value.cast(pl.Float64).alias(name))

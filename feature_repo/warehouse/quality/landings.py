@@ -40,6 +40,9 @@ def missing(mapping: model.Mapping, state: State) -> Iterator[Finding]:
         for source in sorted((sources | looked_up) - there):
             files = mapping.sources[source].files if source in mapping.sources else None
             value = "a query" if files is None else files if isinstance(files, str) else ", ".join(files)
+            refused = [it for it in state.raw if it.source == source and it.status == "refused"]
+            if refused:  # the newest one's reason stands for all
+                value = f"{value}; {refused[-1].name} was refused: {refused[-1].problem} {refused[-1].remedy}"
             remedy = f"Give the source {source!r} a file that can be read, or take it out of the mapping."
             yield Finding(severity, table, f"the source {source} has no usable file", value, remedy)
 

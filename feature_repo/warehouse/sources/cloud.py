@@ -16,6 +16,7 @@ from typing import IO, Final
 import pyarrow as pa
 from pyarrow import fs
 
+from feature_repo.warehouse.sources.content import MissingError
 from motherlode.errors import DataError
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -45,6 +46,11 @@ def is_url(path: str) -> bool:
     return _URL.match(path) is not None
 
 
+def is_glob(uri: str) -> bool:
+    """Whether a URL stands for what matches it; the web has no globs."""
+    return _scheme(uri) not in _WEB and has_magic(_parts(uri).path)
+
+
 def shown(uri: str) -> str:
     """A URL without what may be secret: user, password, query."""
     if not is_url(uri):
@@ -57,11 +63,12 @@ def entries(uri: str, source_name: str) -> list[Entry]:
     """The files that a URL names; its path may be a glob.
 
     Raises:
-        DataError: nothing is there, or the store cannot be reached.
+        MissingError: nothing is there.
+        DataError: the store cannot be reached.
     """
     found = [_head(uri)] if _scheme(uri) in _WEB else _listed(uri)
     if not found:
-        raise DataError(f"The source {source_name} names {shown(uri)}, and nothing is there.", _ACCESS)
+        raise MissingError(f"The source {source_name} names {shown(uri)}, and nothing is there.", _ACCESS)
     return found
 
 

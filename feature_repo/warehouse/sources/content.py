@@ -81,6 +81,10 @@ class Content:
         return DataError(f"{self.name} cannot be unpacked: {error}.", "It was cut short or changed: export it again.")
 
 
+class MissingError(DataError):
+    """Nothing is there by the name or the glob that a source says."""
+
+
 def unreadable(name: str, error: OSError) -> DataError:
     """A file that the operating system does not give."""
     return DataError(f"{name} cannot be read: {error.strerror or error}.", "Check that it is there and may be read.")

@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from glob import glob, has_magic
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from feature_repo.warehouse.mapping.model import Format, Source
 from feature_repo.warehouse.mapping.read import Project
-from feature_repo.warehouse.sources import cloud
-from feature_repo.warehouse.sources.content import PACKED
+from feature_repo.warehouse.sources import cloud, listing
+from feature_repo.warehouse.sources.content import PACKED, MissingError, unreadable
 from motherlode.errors import DataError
 from motherlode.settings import environment
 
@@ -38,6 +37,8 @@ FOLDERS: Final = ("delta", "iceberg")
 """Formats of tables that are folders."""
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 _STATED: Final = "Write the file's path, a glob, or a URL under the source's `files`, relative to the mapping's folder."
+_STATE: Final = "State the source's `format`, or narrow the glob."
+_NARROW: Final = "Narrow the glob, or put a file in its place."
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Found:
         format: how it is read.
         size: bytes; 0 where only reading tells.
         modified: when it was last written, UTC; None where only reading tells.
+        problem, remedy: why what a glob matched is refused, unopened, and what to do; "" where it is read. Then
+            `format` says nothing.
     """
 
     source: str
@@ -59,18 +62,31 @@ class Found:
     format: Format
     size: int = 0
     modified: datetime | None = None
+    problem: str = ""
+    remedy: str = ""
 
     @property
     def local(self) -> Path | None:
-        """Where it lies on this machine; None: it does not."""
-        return None if self.format == "sql" or cloud.is_url(self.uri) else Path(self.uri)
+        """Where it lies on this machine; None: it does not, or is not to be opened."""
+        return None if self.problem or self.format == "sql" or cloud.is_url(self.uri) else Path(self.uri)
 
 
-def find(project: Project, source_name: str) -> list[Found]:
+def find(project: Project, source_name: str, *, moved: bool = False) -> list[Found]:
     """Everything that a source stands for, in the order of the mapping, then of the names.
 
+    What a glob matches and cannot be read has a `problem`: a file whose ending tells no format where the source states
+    none, a folder that is no table, a link to nothing, a pipe, a socket. `listing.listed` says which names a glob
+    leaves out: hidden files, what editors and exports have not finished.
+
+    Args:
+        project: its mapping names the source.
+        source_name: which.
+        moved: whether files may have been moved away since they were landed: a name that nothing is there by is then
+            passed over, and the source's others count.
+
     Raises:
-        DataError: nothing is there, a variable is not set, or a format cannot be told.
+        MissingError: nothing is there by one of its names.
+        DataError: a variable is not set, or a format cannot be told of a file that is named.
     """
     source = project.mapping.sources[source_name]
     if source.database is not None:
@@ -80,7 +96,13 @@ def find(project: Project, source_name: str) -> list[Found]:
         raise DataError(f"The source {source_name} names no files and no database.", _STATED)
     found: dict[str, Found] = {}
     for pattern in patterns:
-        for each in _matches(project, source_name, source, pattern):
+        try:
+            matches = _matches(project, source_name, source, pattern)
+        except MissingError:
+            if not moved:
+                raise
+            continue
+        for each in matches:
             found.setdefault(each.uri, each)
     return list(found.values())
 
@@ -102,46 +124,61 @@ def _matches(project: Project, source_name: str, source: Source, pattern: str) -
     if cloud.is_url(expanded) and source.format in FOLDERS:
         return [Found(source_name, cloud.shown(expanded), expanded, source.format)]
     if cloud.is_url(expanded):
-        return [_in_cloud(source_name, source, entry) for entry in cloud.entries(expanded, source_name)]
+        found = [_in_cloud(source_name, source, expanded, entry) for entry in cloud.entries(expanded, source_name)]
+        if all(each is None for each in found):
+            raise MissingError(
+                f"The source {source_name} names {cloud.shown(expanded)}, and nothing is there.", _STATED
+            )
+        return [each for each in found if each is not None]
     packaged = expanded.startswith(PACKAGE)
-    paths = [_packaged(expanded, source_name, project.packages)] if packaged else _local(folder, expanded)
+    paths = {_packaged(expanded, source_name, project.packages): ""} if packaged else listing.listed(folder, expanded)
     if not paths:
-        raise DataError(f"The source {source_name} names {pattern!r}, and nothing is there.", _STATED)
-    return [_found(folder, source_name, source, pattern, expanded, path) for path in paths]
+        raise MissingError(f"The source {source_name} names {pattern!r}, and nothing is there.", _STATED)
+    return [_found(folder, source_name, source, pattern, expanded, path, problem) for path, problem in paths.items()]
 
 
-def _in_cloud(source_name: str, source: Source, entry: cloud.Entry) -> Found:
+def _in_cloud(source_name: str, source: Source, pattern: str, entry: cloud.Entry) -> Found | None:
+    """A file behind a URL; None: one that a glob leaves out."""
+    name = cloud.shown(entry.uri)
+    if cloud.is_glob(pattern) and listing.left_out(name.rpartition("/")[2]):
+        return None
     made = _format(entry.uri, source, source_name, None)
-    return Found(source_name, cloud.shown(entry.uri), entry.uri, made, entry.size, entry.modified)
+    if made is None and not cloud.is_glob(pattern):
+        raise _formatless(source_name, name)
+    if made is None:
+        return _unusable(source_name, name, entry.uri, f"{name}: its ending tells no format.", _STATE)
+    return Found(source_name, name, entry.uri, made, entry.size, entry.modified)
 
 
-def _local(folder: Path, pattern: str) -> list[Path]:
-    """Files and table folders that a path or a glob names, in natural order."""
-    whole = folder / pattern
-    if whole.exists() or not has_magic(pattern):
-        return [whole] if whole.exists() else []
-    # Not pathlib's: its ** goes into hidden folders, and so into the home folder that lies beside the mapping.
-    paths = [Path(each) for each in glob(str(whole), recursive=True)]  # noqa: PTH207
-    return sorted((each for each in paths if _wanted(each)), key=lambda each: _natural(each.as_posix()))
-
-
-def _wanted(path: Path) -> bool:
-    """Files and table folders, but for what a program has left open or unfinished."""
-    if path.name.startswith((".", "~$", "_")) or path.name.endswith((".tmp", ".part", ".crc", "~")):
-        return False
-    return path.is_file() or _table_folder(path) is not None
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _found(folder: Path, source_name: str, source: Source, pattern: str, expanded: str, path: Path) -> Found:
-    stat = path.stat()
+def _found(
+    folder: Path, source_name: str, source: Source, pattern: str, expanded: str, path: Path, problem: str
+) -> Found:
     name = pattern if pattern.startswith(PACKAGE) else _name(folder, pattern, expanded, path)
+    if problem:
+        return _unusable(source_name, name, str(path.absolute()), f"{name} {problem}.", _NARROW)
+    try:
+        stat = path.stat()
+    except OSError as error:  # it went while its folder was listed
+        return _unusable(source_name, name, str(path.absolute()), unreadable(name, error).problem, _NARROW)
     size = stat.st_size if path.is_file() else 0
     modified = datetime.fromtimestamp(stat.st_mtime, UTC)
-    return Found(source_name, name, str(path.resolve()), _format(name, source, source_name, path), size, modified)
+    made = _format(name, source, source_name, path)
+    if made is None and not listing.is_glob(folder, expanded):
+        raise _formatless(source_name, name)
+    if made is None:
+        return _unusable(source_name, name, str(path.resolve()), f"{name}: its ending tells no format.", _STATE)
+    return Found(source_name, name, str(path.resolve()), made, size, modified)
+
+
+def _unusable(source_name: str, name: str, uri: str, problem: str, remedy: str) -> Found:
+    return Found(source_name, name, uri, "csv", problem=problem, remedy=remedy)
+
+
+def _formatless(source_name: str, name: str) -> DataError:
+    return DataError(
+        f"The source {source_name} names {cloud.shown(name)}, whose ending tells no format.",
+        "State the source's `format`: csv, tsv, parquet, jsonl, excel, delta, iceberg.",
+    )
 
 
 def _name(folder: Path, pattern: str, expanded: str, path: Path) -> str:
@@ -156,11 +193,12 @@ def _name(folder: Path, pattern: str, expanded: str, path: Path) -> str:
     return PurePosixPath(os.path.relpath(path, folder)).as_posix()
 
 
-def _format(name: str, source: Source, source_name: str, path: Path | None) -> Format:
+def _format(name: str, source: Source, source_name: str, path: Path | None) -> Format | None:
+    """How a file or a table is read; None: its ending does not tell."""
     if source.format is not None:
         return source.format
     if path is not None and path.is_dir():
-        table = _table_folder(path)
+        table = listing.table_format(path)
         if table is None:
             raise DataError(
                 f"The source {source_name} names the folder {name}, which is no Delta or Iceberg table.",
@@ -172,19 +210,7 @@ def _format(name: str, source: Source, source_name: str, path: Path | None) -> F
     plain = PurePosixPath(name.split("?")[0].lower())
     if plain.suffix in PACKED:
         plain = plain.with_suffix("")
-    made = _FORMATS.get(plain.suffix)
-    if made is None:
-        raise DataError(
-            f"The source {source_name} names {cloud.shown(name)}, whose ending tells no format.",
-            "State the source's `format`: csv, tsv, parquet, jsonl, excel, delta, iceberg.",
-        )
-    return made
-
-
-def _table_folder(path: Path) -> Format | None:
-    if (path / "_delta_log").is_dir():
-        return "delta"
-    return "iceberg" if path.is_dir() and any((path / "metadata").glob("*.metadata.json")) else None
+    return _FORMATS.get(plain.suffix)
 
 
 def _packaged(path: str, source_name: str, stand_ins: Mapping[str, Path]) -> Path:

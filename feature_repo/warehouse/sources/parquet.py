@@ -13,13 +13,16 @@ from motherlode.errors import DataError
 
 MAGIC: Final = b"PAR1"
 _FOOTER: Final = 12
+_STEP: Final = 131_072
+"""Rows that are decoded at once."""
+_AGAIN: Final = "Copy or export it again."
 
 
 def check(path: Path, name: str) -> int:
-    """The rows of a Parquet file that can be read.
+    """The rows of a Parquet file that can be read: every page is decoded once, its checksum compared where it has one.
 
     Raises:
-        DataError: it is empty, cut short, encrypted by somebody else, or no Parquet file.
+        DataError: it is empty, cut short, damaged, encrypted by somebody else, or no Parquet file.
     """
     size = path.stat().st_size
     if not size:
@@ -38,13 +41,45 @@ def check(path: Path, name: str) -> int:
         with pq.ParquetFile(path) as parquet:
             names, rows = parquet.schema_arrow.names, int(parquet.metadata.num_rows)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(
-            f"{name} cannot be read as Parquet: {first_line(error)}.", "Copy or export it again."
-        ) from error
+        raise DataError(f"{name} cannot be read as Parquet: {first_line(error)}.", _AGAIN) from error
     twice = next((each for each in names if names.count(each) > 1), None)
     if twice is not None:
         raise DataError(f"{name} has two columns named {twice!r}.", "Rename one of them in the export.")
+    _decode(path, name, rows)
     return rows
+
+
+def _decode(path: Path, name: str, rows: int) -> None:
+    """Read all of a file and keep nothing: its footer says nothing of its pages."""
+    decoded = 0
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+            for batch in parquet.iter_batches(_STEP):
+                check_texts(batch)
+                decoded += batch.num_rows
+    except NotImplementedError as error:
+        raise DataError(f"{name} cannot be read as Parquet: {first_line(error)}.", "Export it otherwise.") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{name} is damaged: {first_line(error)}.", _AGAIN) from error
+    if decoded != rows:
+        raise DataError(f"{name} is damaged: it says that it has {rows:,} rows, and has {decoded:,}.", _AGAIN)
+
+
+def check_texts(batch: pa.RecordBatch) -> None:
+    """Check that texts are UTF-8: Polars takes them unseen, and one that is not ends the process when it is shown.
+
+    Raises:
+        pa.ArrowInvalid: one is not.
+    """
+    for column in batch.columns:
+        kind = column.type
+        if (
+            pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_string_view(kind)
+            or (pa.types.is_nested(kind) or pa.types.is_dictionary(kind))
+        ):
+            column.validate(full=True)
 
 
 def first_line(error: BaseException) -> str:

@@ -175,6 +175,11 @@ def _given(content: Content, given: str, first: bytes, marked: str | None) -> En
                 "Leave `encoding` out: it is found.",
             )
         return Encoding(marked, mark=True)
+    if name in ("utf-16", "utf-32"):  # they read their byte order from a mark
+        raise DataError(
+            f"{content.name} does not begin with a byte order mark, and its encoding is given as {given}.",
+            f"Leave `encoding` out, or say which order: {name}-le or {name}-be.",
+        )
     if name == UTF8 and not _is_utf8(first):
         found = _without_mark(first) or _found(content)
         if found != UTF8:

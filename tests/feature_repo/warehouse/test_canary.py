@@ -20,13 +20,26 @@ from motherlode import audit, names
 from motherlode.settings import Settings
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "online_shop"
-BIRDS = ("Kanarienvogel", "Zeisig", "canary.bird@example.net", "Vogelweide 99", "K99001", "K99002", "K99003")
+BIRDS = (
+    "Kanarienvogel",
+    "Zeisig",
+    "canary.bird@example.net",
+    "Vogelweide 99",
+    "+49 99 999999",
+    "K99001",
+    "K99002",
+    "K99003",
+)
 """Values of rows that are broken in one way each."""
 _WHO = "Kanarienvogel;Zeisig;canary.bird@example.net;+49 99 999999;Vogelweide 99;88131;Lindau"
 BROKEN = (
     f"K99001;{_WHO};31.02.1980;01.01.2023;1,00;ja;ja\n"
     f"K99002;{_WHO};01.02.1980;gestern;1,00;ja;ja\n"
     f";{_WHO};01.02.1980;01.01.2023;viel;ja;ja\n"
+    f"K99004;{_WHO};01.02.1980;canary.bird@example.net;1,00;ja;ja\n"  # cells that have shifted
+    f"K99005;{_WHO};01.02.1980;01.01.2023;+49 99 999999;ja;ja\n"
+    f"K99006;{_WHO};01.02.1980;Kanarienvogel;1,00;ja;ja\n"
+    f"K99007;{_WHO};01.02.1980;30.02.2023;1,00;ja;ja\n"
     "K99003;Kanarienvogel;Zeisig\n"
     'K99003;"Kanarienvogel;Zeisig;canary.bird@example.net\n'
 )
@@ -89,7 +102,27 @@ def test_the_broken_rows_are_in_quarantine_without_what_they_hold(home: Settings
     shown = "\n".join(map(str, rejected))
     assert len(rejected) >= 4
     assert not any(bird in shown for bird in BIRDS)
-    assert "gestern" in shown, "what identifies nobody is shown as it stands"
+    assert "30.02.2023" in shown, "what identifies nobody is shown as it stands"
+
+
+def test_a_line_that_two_tables_share_is_hidden_in_both(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "sales.csv").write_text(
+        "mail,item,title,price,sold\n"
+        "anna@example.org,CUP,Cup,4.9,2025-08-01\n"
+        "max@example.org,CUP,Cup,4.9,2025-08-01,extra\n"
+    )
+    (folder / "motherlode.yaml").write_text(
+        "company: A shop\nsources: {sales: {files: sales.csv}}\ntables:\n"
+        "  transactions: {from: sales, columns: {customer_id: mail, item_id: item, amount: price,"
+        " event_timestamp: sold}}\n"
+        "  items: {from: sales, columns: {item_id: item, item_name: title}}\n"
+    )
+    settings = Settings(home=tmp_path / "home", pseudonym_key="the pseudonym key")
+    pipeline.load(settings, read.read(folder))
+    rejected = tables.quarantine(settings).collect()
+    assert sorted(rejected.select("table", "value").rows()) == [("items", "(hidden)"), ("transactions", "(hidden)")]
 
 
 def test_encrypted_raw_knows_none_either_but_by_its_key(home: Settings, identifiers: frozenset[str]) -> None:

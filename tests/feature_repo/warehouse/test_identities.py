@@ -51,8 +51,8 @@ def test_without_a_key_an_identifier_of_the_companys_own_is_left_out(tmp_path: P
     assert plain.pseudonyms("email", TEXTS).to_list() == [None] * 4
     assert plain.shown("email", "identifier", TEXTS).to_list() == [HIDDEN, None, HIDDEN, HIDDEN]
     assert plain.shown("email", "none", TEXTS).to_list() == ["b", None, "a", "b"]
-    assert plain.hides([("email", "identifier")])
-    assert not plain.hides([(names.CUSTOMER_ID, "identifier"), ("town", "quasi")])
+    assert plain.hides(["email"])
+    assert not plain.hides([names.CUSTOMER_ID, names.VISITOR_ID])
 
 
 def test_with_a_key_nothing_of_an_identifier_is_shown_but_its_pseudonym(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_with_a_key_nothing_of_an_identifier_is_shown_but_its_pseudonym(tmp_path
     assert keyed.shown(names.CUSTOMER_ID, "identifier", TEXTS)[0] == KEYED.join_key("b")
     assert keyed.pseudonyms("email", TEXTS)[0] == keyed.shown("email", "identifier", TEXTS)[0] != "b"
     assert keyed.pseudonyms("email", TEXTS)[0] != keyed.pseudonyms("phone", TEXTS)[0]
-    assert keyed.hides([(names.CUSTOMER_ID, "identifier")])
+    assert keyed.hides([names.CUSTOMER_ID])
     assert keyed.write(Settings(home=tmp_path), ()) == (), "a rejected row's customer may be none"
 
 
@@ -72,3 +72,13 @@ def test_a_customers_id_in_the_wrong_column_is_shown_by_its_join_key(tmp_path: P
     plain = open_identities(Settings(home=tmp_path), Identity(), ())
     plain.join_keys(pl.Series(["PERS-79093"]))
     assert plain.shown("amount", "none", strayed).equals(strayed)
+
+
+def test_what_is_sensitive_is_never_shown_and_with_a_key_only_what_is_harmless(tmp_path: Path) -> None:
+    cells = pl.Series(["anna@example.org", "12,5x", None])
+    for identity in (KEYED, Identity()):
+        known = open_identities(Settings(home=tmp_path), identity, ())
+        assert known.shown("health", "sensitive", cells).to_list() == [HIDDEN, HIDDEN, None]
+    keyed = open_identities(Settings(home=tmp_path), KEYED, ())
+    assert keyed.shown("amount", "none", cells, pl.Float64()).to_list() == [HIDDEN, "12,5x", None]
+    assert keyed.shown("channel", "none", cells).to_list() == [HIDDEN, "12,5x", None]

@@ -1,5 +1,6 @@
 """Raw to clean: every row kept, or rejected with what is wrong with it; files that are broken in many ways."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,13 +10,13 @@ import pyarrow.parquet as pq
 from feature_repo.warehouse.parts import KEY
 from motherlode import names
 
+COLUMNS = ("customer", "receipt", "line", "item", "pieces", "money", "coupon", "sold")
 GOOD = ("anna", "r1", 1, "tea", 2, 7.0, 0, "2024-01-05T10:00:00Z")
 
 
 def wrong(**cells: Any) -> tuple[Any, ...]:
     """A good row but for some cells."""
-    columns = ("customer", "receipt", "line", "item", "pieces", "money", "coupon", "sold")
-    return tuple(cells.get(name, cell) for name, cell in zip(columns, GOOD, strict=True))
+    return tuple(cells.get(name, cell) for name, cell in zip(COLUMNS, GOOD, strict=True))
 
 
 def test_each_broken_row_is_told_with_its_column_value_and_rule_and_the_good_ones_go_on(company: Any) -> None:
@@ -95,6 +96,15 @@ def test_a_line_that_is_no_row_is_in_quarantine_too(company: Any) -> None:
     )
     keyed.load()
     assert keyed.quarantine()["value"].to_list() == ["(hidden)"]
+
+
+def test_an_id_with_a_nul_is_no_text(company: Any) -> None:
+    company.write("more.jsonl", json.dumps(dict(zip(COLUMNS, wrong(customer="an\0na"), strict=True))) + "\n")
+    company.mapping = company.mapping.replace('files: "sales*.csv"', 'files: "more.jsonl"')
+    company.mapping = "quality: { transactions: { fail: 1 } }\n" + company.mapping
+    company.load()
+    [row] = company.quarantine().rows(named=True)
+    assert (row["column"], row["rule"]) == (names.CUSTOMER_ID, "not text")
 
 
 def test_an_empty_file_and_a_column_of_nulls_stop_nothing(company: Any) -> None:

@@ -41,7 +41,8 @@ def block(project: Project, table: str) -> model.TableMap:
 
 def compiled(project: Project, table: str, raw: pl.DataFrame, **found: str) -> Compiled:
     """A table's expressions for a file."""
-    return compile_table(project, table, block(project, table), raw.schema, LOOKUPS, found)
+    entry = block(project, table)
+    return compile_table(project, table, entry, raw.schema, LOOKUPS, {entry.from_: found})
 
 
 def run(made: Compiled, raw: pl.DataFrame, beside: Mapping[str, Any] | None = None) -> pl.DataFrame:

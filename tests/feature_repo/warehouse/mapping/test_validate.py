@@ -1,5 +1,6 @@
 """Every mistake in a mapping is told with its line, its keys, its value and what was likely meant, before any data."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,9 @@ _MISTAKES = [
     ("after_outcome: true", "class: identifier", 38, "an identifier becomes a pseudonym", "string"),
     ("from: cents,", "from: cents, after_outcome: true,", 26, "amount belongs to every company", ""),
     ('"?": null', '"": web', 27, "channel.values: it maps the empty text", "impute"),
+    ("price_cents: {", "into_customer_id: {", 38, "the warehouse itself has a column 'into_customer_id'", "another"),
+    ("price_cents: {", "into_unit: {", 38, "the warehouse itself has a column 'into_unit'", "another"),
+    ("price_cents: {", "_key: {", 38, "'_key' is no name for a column", "a letter first"),
     ("price_cents: {", "price cents: {", 38, "'price cents' is no name for a column", ""),
     ("column: amount, where", "column: channel, where", 61, "checks[0].left.column: channel is no number", "count"),
 ]  # fmt: skip
@@ -107,6 +111,32 @@ def test_a_mistake_is_told_where_it_stands(
     assert caught.value.problem.startswith(f"motherlode.yaml, line {line}")
     assert problem in caught.value.problem
     assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("identities", "'identities' is the warehouse's own record"),
+        ("transactions", "'transactions' is looked up in, and is no source of the table transactions"),
+        ("../x", "'../x' is no name for a source"),
+        (".x", "'.x' is no name for a source"),
+    ],
+)
+def test_a_source_is_not_called_like_what_it_is_not(name: str, problem: str) -> None:
+    text = f"""
+company: A shop
+sources: {{sales: {{files: a.csv}}, "{name}": {{files: b.csv}}}}
+tables:
+  transactions:
+    from: sales
+    join: [{{source: "{name}", on: i}}]
+    columns: {{customer_id: c, item_id: i, amount: m, quantity: q, event_timestamp: t}}
+"""
+    with pytest.raises(DataError, match=re.escape(problem)):
+        parse(text.encode(), Path("motherlode.yaml"))
+    fed = text.replace("from: sales", f'from: "{name}"').replace(f'source: "{name}"', "source: sales")
+    if name == "transactions":
+        assert parse(fed.encode(), Path("motherlode.yaml"))
 
 
 def test_a_password_is_told_to_nobody(shop_text: str) -> None:

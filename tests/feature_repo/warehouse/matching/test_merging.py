@@ -6,13 +6,14 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import matching as benchmark
 from benchmarks import people as made_up
-from feature_repo.warehouse.matching import COLUMNS, MATCHES, find
+from feature_repo.warehouse.matching import COLUMNS, MATCHES, find, pairs
 from motherlode.errors import DataError
 
 THRESHOLD = 0.95
@@ -294,6 +295,19 @@ def test_it_writes_no_file_here_and_calls_nobody(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(socket.socket, "connect", refused)
     assert find(made_up.make(300, 1).drop(made_up.PERSON), THRESHOLD).height > 0
     assert [path for path in Path(os.curdir).rglob("*") if path.name != "scratch"] == []
+
+
+def test_where_memory_does_not_suffice_nothing_is_written_and_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(pairs, "_SHARE", 40 * 2**20 / psutil.virtual_memory().available)
+    of_each = pl.int_range(60_000, eager=True).cast(pl.String)
+    people = pl.DataFrame({"customer_id": of_each, "name": "Anna Canary " + of_each, "address": "Nest " + of_each})
+    with pytest.raises(DataError, match="60,000 customers cannot be compared: memory does not suffice"):
+        find(people.with_columns(email="canary." + pl.col("customer_id") + "@example.org"), THRESHOLD)
+    assert list(tmp_path.iterdir()) == []
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

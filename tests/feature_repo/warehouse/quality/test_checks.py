@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -85,6 +86,17 @@ def test_without_a_column_rows_are_counted_and_where_chooses_them() -> None:
     rows = frame([("a", 1.0), ("a", 2.0), ("a", 3.0), ("b", 1.0)], "customer_id", "amount")
     found = checks.compare(check(left=left), rows, frame([("a", 2.0)], "id", "total"))
     assert (found.keys, found.differing, found.total_left) == (1, 0, 2.0)
+
+
+def test_where_is_written_in_the_language_of_the_mapping() -> None:
+    where = "date_trunc('month', event_timestamp) = date '2025-08-01'"
+    left = Total(table="transactions", by="customer_id", where=where)
+    days = [datetime(2025, month, 9, tzinfo=UTC) for month in (8, 8, 9)]
+    rows = frame([("a", 1.0), ("a", 2.0), ("a", 3.0)], "customer_id", "amount").with_columns(
+        pl.Series("event_timestamp", days, pl.Datetime("us", "UTC"))
+    )
+    found = checks.compare(check(left=left), rows, frame([("a", 2.0)], "id", "total"))
+    assert (found.problem, found.differing, found.total_left) == ("", 0, 2.0)
 
 
 def test_numbers_and_keys_of_any_type_are_compared() -> None:

@@ -84,3 +84,17 @@ def test_what_is_not_there_is_named_without_secrets(company: Any, web: str) -> N
 )
 def test_a_url_is_shown_without_what_may_be_secret(url: str, shown: str) -> None:
     assert cloud.shown(url) == shown
+
+
+def test_a_glob_behind_a_url_names_what_it_matches_and_cannot_read(company: Any) -> None:
+    base = _put(company, "o/a.csv", "o/a.dat", "o/_SUCCESS", "o/.a.csv.swp")
+    problems = {found.name.rpartition("/")[2]: found.problem for found in company.find(files=f"{base}/o/*")}
+    assert {name: problem.rpartition("/")[2] for name, problem in problems.items()} == {
+        "a.csv": "",
+        "a.dat": "a.dat: its ending tells no format.",
+    }
+    assert [found.problem for found in company.find(files=f"{base}/o/*", format="csv")] == ["", ""]
+    with pytest.raises(DataError, match="nothing is there"):
+        company.find(files=f"{base}/o/_*")
+    with pytest.raises(DataError, match="whose ending tells no format"):
+        company.find(files=f"{base}/o/a.dat")

@@ -10,6 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from feature_repo.warehouse import raw
+from motherlode.errors import DataError
+
 
 def _bytes(table: pa.Table, **options: Any) -> bytes:
     file = io.BytesIO()
@@ -100,3 +103,37 @@ def test_a_file_without_rows_has_its_columns(company: Any) -> None:
     landed = company.land("sales.parquet", _bytes(_TYPES.slice(0, 0)))
     assert company.rows(landed).is_empty()
     assert landed.columns["who.home.city"] == "String"
+
+
+def _flipped(content: bytes, at: int, count: int = 1) -> bytes:
+    return content[:at] + bytes(each ^ 0xFF for each in content[at : at + count]) + content[at + count :]
+
+
+_TEXTS = pa.table({"a": [f"text {number}" for number in range(5_000)], "b": list(range(5_000))})
+
+
+@pytest.mark.parametrize(
+    ("compression", "checksum", "at"),
+    [("snappy", False, 8), ("snappy", True, 2_000), ("zstd", True, 2_000), ("none", False, 2_000)],
+)
+def test_a_damaged_page_behind_a_good_footer_is_refused(
+    company: Any, compression: str, checksum: bool, at: int
+) -> None:
+    content = _bytes(_TEXTS, compression=compression, use_dictionary=False, write_page_checksum=checksum)
+    assert company.land("good.parquet", content).status == "active"
+    landed = company.land("sales.parquet", _flipped(content, at))
+    assert (landed.status, landed.path) == ("refused", "")
+    assert landed.problem.startswith("sales.parquet is damaged: ")
+    assert landed.remedy == "Copy or export it again."
+    assert [path.suffix for path in company.settings.raw.rglob("*.*")] == [".parquet"], "the good one alone"
+
+
+@pytest.mark.parametrize("at", [8, 2_000])
+def test_a_raw_file_that_is_damaged_later_is_named(company: Any, at: int) -> None:
+    content = _bytes(_TEXTS, compression="none", use_dictionary=False)
+    landed = company.land("sales.parquet", content)
+    path = company.settings.home / landed.path
+    path.write_bytes(_flipped(content, at))
+    with pytest.raises(DataError, match="cut short or changed") as raised:
+        list(raw.batches(company.settings, landed))
+    assert str(path) in raised.value.problem

@@ -88,3 +88,10 @@ def test_one_number_among_many_that_is_written_another_way_tells_nothing() -> No
     assert decimal([["1250", "-300", "99"] * 20 + ["-12,50"]], ",") == {}
     assert decimal([["12,50", "3,00", "99"] * 20 + ["1.5"]], ";") == {"decimal": ","}
     assert decimal([["12,50", "3,00", "99"] * 20], ";") == {"decimal": ","}
+
+
+def test_a_byte_order_that_nothing_tells_is_refused_with_the_remedy(company: Any) -> None:
+    landed = company.land("till.csv", b"one,two\n1,2\n", encoding="utf-16")
+    assert landed.status == "refused"
+    assert "till.csv does not begin with a byte order mark" in landed.problem
+    assert "utf-16-le" in landed.remedy
