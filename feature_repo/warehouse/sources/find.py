@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -71,7 +71,11 @@ class Found:
         return None if self.problem or self.format == "sql" or cloud.is_url(self.uri) else Path(self.uri)
 
 
-def find(project: Project, source_name: str, *, moved: bool = False) -> list[Found]:
+def _raise(_: str, error: MissingError) -> None:
+    raise error
+
+
+def find(project: Project, source_name: str, on_missing: Callable[[str, MissingError], None] = _raise) -> list[Found]:
     """Everything that a source stands for, in the order of the mapping, then of the names.
 
     What a glob matches and cannot be read has a `problem`: a file whose ending tells no format where the source states
@@ -81,11 +85,11 @@ def find(project: Project, source_name: str, *, moved: bool = False) -> list[Fou
     Args:
         project: its mapping names the source.
         source_name: which.
-        moved: whether files may have been moved away since they were landed: a name that nothing is there by is then
-            passed over, and the source's others count.
+        on_missing: told a name that nothing is there by, and the error that it is; if it does not raise, the source's
+            other names count.
 
     Raises:
-        MissingError: nothing is there by one of its names.
+        MissingError: nothing is there by one of its names, unless `on_missing` lets that pass.
         DataError: a variable is not set, or a format cannot be told of a file that is named.
     """
     source = project.mapping.sources[source_name]
@@ -98,9 +102,8 @@ def find(project: Project, source_name: str, *, moved: bool = False) -> list[Fou
     for pattern in patterns:
         try:
             matches = _matches(project, source_name, source, pattern)
-        except MissingError:
-            if not moved:
-                raise
+        except MissingError as error:
+            on_missing(pattern, error)
             continue
         for each in matches:
             found.setdefault(each.uri, each)
