@@ -324,7 +324,7 @@ def _write_head(settings: Settings, head: Head) -> Head:
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(settings.home / HEAD)
-    except BaseException:
+    except BaseException:  # also Ctrl-C: a head that is not whole must not stay
         Path(name).unlink(missing_ok=True)
         raise
     folder = os.open(settings.home, os.O_RDONLY)

@@ -116,7 +116,7 @@ def writing(
         try:
             yield draft
             writer.finish()
-        except BaseException:
+        except BaseException:  # also Ctrl-C: no thread may go on writing to a file that is thrown away
             writer.abandon()
             raise
         if writer.rows or even_empty:

@@ -27,6 +27,7 @@ from feature_repo.warehouse.sources.content import CHUNK, Content, unreadable
 from feature_repo.warehouse.sources.find import FOLDERS, Found
 from feature_repo.warehouse.sources.reading import Reading, unique
 from feature_repo.warehouse.state import Landed, digest
+from motherlode.bundle import sha256
 from motherlode.errors import DataError
 from motherlode.settings import Settings
 
@@ -83,7 +84,7 @@ def digest_of(found: Found) -> str:
     if path is None or found.format in _NO_FILE:
         return ""
     try:
-        return raw_file.digest(path)
+        return sha256(path)
     except OSError:  # `land` says why
         return ""
 
@@ -222,7 +223,7 @@ def _landed(
         file_id=made.sha256[:16],
         path=target.relative_to(settings.home).as_posix(),
         sha256=made.sha256,
-        sha256_raw=raw_file.digest(target),
+        sha256_raw=sha256(target),
         size=made.size,
         rows=made.rows,
         malformed=made.malformed,

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -32,7 +31,6 @@ LANDING: Final = ".landing-"
 """Prefix of a raw file that is not whole yet."""
 _GROUP_BYTES: Final = 64 << 20
 """Of rows in memory that become one row group."""
-_CHUNK: Final = 8 << 20
 
 
 class RawError(DataError):
@@ -78,15 +76,6 @@ def place(settings: Settings, path: Path, target: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
     path.replace(target)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    total = sha256()
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            total.update(chunk)
-    return total.hexdigest()
 
 
 def encrypt(settings: Settings, path: Path) -> None:

@@ -13,7 +13,7 @@ from motherlode.errors import DataError
 from motherlode.settings import Settings
 
 _LOAD: Final = "Run `motherlode ingest`."
-_INTEGER: Final = r"^(0|-?[1-9][0-9]{0,17})$"
+INTEGER: Final = r"^(0|-?[1-9][0-9]{0,17})$"
 """An integer as a machine writes it: `007` is none, since it would come back as 7."""
 
 
@@ -71,7 +71,7 @@ def outside_ids(settings: Settings) -> pl.DataFrame:
         )
     everyone = scan_state(settings, state, names.CUSTOMERS).select(names.CUSTOMER_ID).collect()
     known = known.join(everyone, on=names.CUSTOMER_ID, how="semi", maintain_order="left")
-    if known[names.OUTSIDE_ID].str.contains(_INTEGER).all():
+    if known[names.OUTSIDE_ID].str.contains(INTEGER).all():
         known = known.with_columns(pl.col(names.OUTSIDE_ID).cast(pl.Int64))
     return known.sort(names.OUTSIDE_ID)
 

@@ -12,7 +12,7 @@ import feature_repo.warehouse.mapping.model as model
 from feature_repo.warehouse.contract import RULES, TABLES, Table
 from feature_repo.warehouse.duplicates import CONFLICT, OUTDATED, REPLACED, TWICE
 from feature_repo.warehouse.integrate.imputing import NOTHING
-from feature_repo.warehouse.integrate.people import SAME_PERSON
+from feature_repo.warehouse.integrate.table import SAME_PERSON
 from feature_repo.warehouse.lookups import UNUSED
 from feature_repo.warehouse.mapping.columns import MATCHED
 from feature_repo.warehouse.mapping.functions import NAMES

@@ -8,6 +8,7 @@ from feature_repo.warehouse.contract import LINE, ROW, SCHEMAS, TABLES
 from feature_repo.warehouse.duplicates import UNIT
 from feature_repo.warehouse.integrate import imputing
 from feature_repo.warehouse.integrate.table import (
+    SAME_PERSON,
     Clean,
     Outcome,
     Place,
@@ -20,8 +21,6 @@ from feature_repo.warehouse.integrate.table import (
 )
 from feature_repo.warehouse.state import Integrated
 from motherlode import names
-
-SAME_PERSON: Final = "same person"
 
 _UNKNOWN: Final = "unknown campaign"
 _RUN: Final = [names.CAMPAIGN_ID, names.STARTED_AT, names.ENDED_AT]

@@ -1,16 +1,12 @@
 """Items: the catalogue, and what was sold without standing in it."""
 
-from typing import Final
-
 import polars as pl
 
 from feature_repo.warehouse.integrate import imputing
 from feature_repo.warehouse.integrate.table import Clean, Outcome, Place, digest_of, whole, write_whole
 from feature_repo.warehouse.state import Integrated
+from feature_repo.warehouse.tables import INTEGER
 from motherlode import names
-
-_INTEGER: Final = r"^(0|-?[1-9][0-9]{0,17})$"
-"""An integer as a machine writes it: `007` is none, since it would come back as 7."""
 
 
 def integrate(place: Place, clean: Clean, sold: pl.DataFrame) -> Integrated:
@@ -31,6 +27,6 @@ def integrate(place: Place, clean: Clean, sold: pl.DataFrame) -> Integrated:
     )
     outcome.derived = unlisted.height
     every = pl.concat([rows, unlisted], how="diagonal")
-    if every[names.OUTSIDE_ID].str.contains(_INTEGER).all():
+    if every[names.OUTSIDE_ID].str.contains(INTEGER).all():
         every = every.with_columns(pl.col(names.OUTSIDE_ID).cast(pl.Int64))
     return write_whole(place, clean, every, inputs, outcome)

@@ -13,6 +13,7 @@ from feature_repo.warehouse.duplicates import UNIT
 from feature_repo.warehouse.integrate import imputing
 from feature_repo.warehouse.integrate.table import (
     INTO,
+    SAME_PERSON,
     Clean,
     Outcome,
     Place,
@@ -26,8 +27,6 @@ from feature_repo.warehouse.state import Integrated, Part, State, digest
 from feature_repo.warehouse.task import Place as Cleaning
 from feature_repo.warehouse.task import Task, batches, signs
 from motherlode import names
-
-SAME_PERSON: Final = "same person"
 
 NOBODY: Final = pl.DataFrame(schema={names.CUSTOMER_ID: pl.String, INTO: pl.String})
 """No aliases."""

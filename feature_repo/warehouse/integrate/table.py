@@ -275,6 +275,8 @@ def aliased(rows: pl.DataFrame, aliases: pl.DataFrame) -> pl.DataFrame:
 
 
 INTO: Final = "into_customer_id"
+SAME_PERSON: Final = "same person"
+"""Why rows of several customers' are one in the ledger."""
 
 
 def digest_of(frame: pl.DataFrame) -> str:
