@@ -291,10 +291,11 @@ def _candidates(settings: Settings, units: Sequence[Unit]) -> Iterator[pl.DataFr
             _scan(settings, unit)
             .with_columns(pl.lit(unit.number, pl.UInt32).alias(UNIT))
             .join(wanted, on=KEY, how="semi")
+            .collect(engine="streaming")
             for unit in units
             if unit.cleaned.clean is not None
         ]
-        yield pl.concat(frames, how="diagonal").collect(engine="streaming").sort(UNIT, ROW)
+        yield pl.concat(frames, how="diagonal").sort(UNIT, ROW)
 
 
 def _repeated(settings: Settings, units: Sequence[Unit]) -> Iterator[pl.Series]:
@@ -304,12 +305,13 @@ def _repeated(settings: Settings, units: Sequence[Unit]) -> Iterator[pl.Series]:
     step = -(-(2**64) // passes)
     for number in range(passes):
         low, high = number * step, min((number + 1) * step, 2**64) - 1
-        keys = [_scan(settings, unit).select(KEY) for unit in units if unit.cleaned.clean is not None]
-        if not keys:
+        # File by file: one plan of thousands of files takes Polars a minute to make.
+        plans = [_scan(settings, unit).select(KEY) for unit in units if unit.cleaned.clean is not None]
+        if not plans:
             return
         if passes > 1:
-            keys = [frame.filter(pl.col(KEY).is_between(low, high)) for frame in keys]
-        ordered = pl.concat(keys).collect(engine="streaming")[KEY].sort()
+            plans = [plan.filter(pl.col(KEY).is_between(low, high)) for plan in plans]
+        ordered = pl.concat([plan.collect(engine="streaming")[KEY] for plan in plans]).sort()
         again = (ordered == ordered.shift(1)) | (ordered == ordered.shift(-1))
         counts = ordered.filter(again.fill_null(False)).to_frame().group_by(KEY, maintain_order=True).len()
         del ordered, again
