@@ -100,11 +100,14 @@ def quarantine(settings: Settings, table: str | None = None) -> pl.LazyFrame:
     Raises:
         DataError: nothing was loaded.
     """
-    state = _loaded(settings)
+    return quarantine_state(settings, _loaded(settings), table)
+
+
+def quarantine_state(settings: Settings, state: State, table: str | None = None) -> pl.LazyFrame:
+    """The same of a state: the current one, or one that is not the state yet."""
     found = [cleaned.quarantine for cleaned in state.clean]
     found += [entry.quarantine for entry in _entries(state)]
-    frames = [frame.select(QUARANTINE.names()) for frame in parts.scan(settings, found)]
-    rows = pl.concat([pl.LazyFrame(schema=QUARANTINE), *frames])
+    rows = parts.together(settings, found, QUARANTINE)
     return rows if table is None else rows.filter(pl.col("table") == table)
 
 
@@ -114,9 +117,12 @@ def merged(settings: Settings, table: str | None = None) -> pl.LazyFrame:
     Raises:
         DataError: nothing was loaded.
     """
-    found = [entry.ledger for entry in _entries(_loaded(settings))]
-    frames = [frame.select(MERGED.names()) for frame in parts.scan(settings, found)]
-    rows = pl.concat([pl.LazyFrame(schema=MERGED), *frames])
+    return merged_state(settings, _loaded(settings), table)
+
+
+def merged_state(settings: Settings, state: State, table: str | None = None) -> pl.LazyFrame:
+    """The same of a state: the current one, or one that is not the state yet."""
+    rows = parts.together(settings, [entry.ledger for entry in _entries(state)], MERGED)
     return rows if table is None else rows.filter(pl.col("table") == table)
 
 

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from feature_repo.warehouse import pipeline
+from feature_repo.warehouse import pipeline, tables
 from feature_repo.warehouse import state as states
-from feature_repo.warehouse.quality import gate, layers
+from feature_repo.warehouse.quality import gate
 from feature_repo.warehouse.state import State
 from motherlode import audit
 from motherlode.cli import options, project
@@ -62,7 +62,7 @@ def show(table: str, rule: str | None, limit: int, refused: bool, home: Path | N
     """Print TABLE's rows: file, line, column, value, rule and remedy."""
     settings = Settings.from_env(home=home)
     state = _state(settings, refused=refused)
-    rows = _chosen(layers.quarantine(settings, state), table, rule)
+    rows = _chosen(tables.quarantine_state(settings, state), table, rule)
     found = rows.sort("file", "line", "row").head(limit).collect(engine="streaming")
     if not found.height:
         known = ", ".join(_counted(settings, state)["table"].unique().sort()) or "none"
@@ -87,11 +87,11 @@ def release(table: str | None, rule: str | None, mapping: Path | None, home: Pat
     with exclusive(settings):
         # Of a load that was refused, its rows wait too.
         held = _state(settings, refused=gate.refused(settings) is not None)
-        kept_out = _chosen(layers.quarantine(settings, held), table, rule).select(*_ROW, "rule").collect()
+        kept_out = _chosen(tables.quarantine_state(settings, held), table, rule).select(*_ROW, "rule").collect()
         with Stages(console).flow("warehouse") as flow:
             pipeline.load(settings, project.find(settings), on_step=flow)
         after = states.read(settings)
-        change = _change(kept_out, layers.quarantine(settings, after))
+        change = _change(kept_out, tables.quarantine_state(settings, after))
         left = {name: int(change[name].sum()) for name in ("before", "released", "remaining")}
         audit.record(settings, "release", table or "every table", rule=rule or "every rule", **left)
     console.print(_printed(change, f"{left['released']:,} of {left['before']:,} rows have left quarantine"))
@@ -117,7 +117,7 @@ def _chosen(rows: pl.LazyFrame, table: str | None, rule: str | None) -> pl.LazyF
 
 
 def _counted(settings: Settings, state: State) -> pl.DataFrame:
-    rows = layers.quarantine(settings, state).group_by(_KEY).len("rows")
+    rows = tables.quarantine_state(settings, state).group_by(_KEY).len("rows")
     return rows.sort("table", "rows", "file", "rule", descending=[False, True, False, False]).collect(
         engine="streaming"
     )

@@ -6,10 +6,11 @@ from typing import Final
 import msgspec
 import polars as pl
 
+from feature_repo.warehouse import tables
 from feature_repo.warehouse.contract import Severity
 from feature_repo.warehouse.mapping import expressions
 from feature_repo.warehouse.mapping.model import Check, Mapping, Total
-from feature_repo.warehouse.quality import classes, layers
+from feature_repo.warehouse.quality import classes
 from feature_repo.warehouse.quality.finding import Finding, share
 from feature_repo.warehouse.state import State
 from motherlode import names
@@ -77,7 +78,7 @@ def compare_all(settings: Settings, mapping: Mapping, state: State) -> Iterator[
     """Every check of the mapping."""
     for check in mapping.checks:
         visible = _visible(mapping, check.left) and _visible(mapping, check.right)
-        left, right = (layers.integrated(settings, state, side.table) for side in (check.left, check.right))
+        left, right = (tables.scan_state(settings, state, side.table) for side in (check.left, check.right))
         yield compare(check, left, right, visible=visible)
 
 

@@ -8,6 +8,7 @@ import msgspec
 import polars as pl
 
 from feature_repo.warehouse import state as states
+from feature_repo.warehouse import tables
 from feature_repo.warehouse.contract import TABLES
 from feature_repo.warehouse.lineage import mapping_of
 from feature_repo.warehouse.mapping.model import Mapping
@@ -187,7 +188,8 @@ def _table(settings: Settings, state: State, name: str, figures: tuple[profile.T
 
 
 def _merged(settings: Settings, state: State, name: str) -> dict[str, int]:
-    counted = layers.merged(settings, state, name).group_by("rule").len().sort("len", "rule", descending=[True, False])
+    rows = tables.merged_state(settings, state, name)
+    counted = rows.group_by("rule").len().sort("len", "rule", descending=[True, False])
     return dict(counted.collect(engine="streaming").iter_rows())
 
 
@@ -195,7 +197,7 @@ def _rejections(settings: Settings, mapping: Mapping, state: State) -> Iterator[
     """By table, rule and column, with the first rows of each."""
     key = ["table", "rule", "column"]
     counted = (
-        layers.quarantine(settings, state)
+        tables.quarantine_state(settings, state)
         .group_by(key)
         .agg(
             pl.len().alias("rows"),
@@ -222,7 +224,7 @@ def _rejections(settings: Settings, mapping: Mapping, state: State) -> Iterator[
 def _files(settings: Settings, state: State) -> Iterator[FileRejection]:
     key = ["table", "file", "rule"]
     counted = (
-        layers.quarantine(settings, state)
+        tables.quarantine_state(settings, state)
         .filter(pl.col("rule") != _EXCLUDED)
         .group_by(key)
         .len("rows")

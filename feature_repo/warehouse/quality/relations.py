@@ -7,8 +7,10 @@ from typing import Final
 
 import polars as pl
 
+from feature_repo.warehouse import tables
 from feature_repo.warehouse.contract import SCHEMAS, TABLES, UTC
 from feature_repo.warehouse.mapping.model import Mapping
+from feature_repo.warehouse.parts import together
 from feature_repo.warehouse.quality import classes, layers, parquet
 from feature_repo.warehouse.quality.finding import Finding, share
 from feature_repo.warehouse.state import Part, State
@@ -80,7 +82,8 @@ def unknown(
         reference: which column of which tables.
         visible: whether keys may be shown.
     """
-    listed = layers.scan(settings, known, SCHEMAS[reference.to]).select(_key(reference.column, visible=visible))
+    named = pl.Schema({reference.column: SCHEMAS[reference.to][reference.column]})
+    listed = together(settings, known, named).select(_key(reference.column, visible=visible))
     orphans = keys.lazy().join(listed, on="key", how="anti").sort("rows", "key", descending=[True, False])
     found = orphans.collect(engine="streaming")
     if not found.height:
@@ -104,7 +107,7 @@ def early_purchases(settings: Settings, state: State, parts: Sequence[Part], key
     if extent is None or extent.nulls == extent.rows:
         return
     customer = _key(names.CUSTOMER_ID, visible=False)
-    customers = layers.integrated(settings, state, names.CUSTOMERS)
+    customers = tables.scan_state(settings, state, names.CUSTOMERS)
     known = customers.select(customer, names.REGISTERED_AT).drop_nulls()
     early = keys.lazy().join(known, on="key").filter(pl.col("first") < pl.col(names.REGISTERED_AT))
     found = early.select("key", names.REGISTERED_AT).collect(engine="streaming")
@@ -132,7 +135,7 @@ def early_responses(settings: Settings, state: State, before: State) -> Iterator
         return
     who = [names.CUSTOMER_ID, names.CAMPAIGN_ID]
     first = (
-        layers.integrated(settings, state, names.CONTACTS)
+        tables.scan_state(settings, state, names.CONTACTS)
         .group_by(who)
         .agg(pl.col(names.EVENT_TIMESTAMP).min().alias("contacted_at"))
     )

@@ -7,6 +7,7 @@ import polars as pl
 
 from feature_repo.warehouse.contract import QUARANTINE, TABLES, Severity
 from feature_repo.warehouse.mapping.model import Mapping, Threshold
+from feature_repo.warehouse.parts import together
 from feature_repo.warehouse.quality import classes, layers, parquet
 from feature_repo.warehouse.quality.finding import Finding, percent, share
 from feature_repo.warehouse.state import Cleaned, Integrated, Part, State
@@ -143,7 +144,7 @@ def _severity(bad: int, rows: int, threshold: Threshold) -> Severity | None:
 def _most(settings: Settings, quarantine: Sequence[Part]) -> str:
     """The rules that reject the most rows."""
     counted = (
-        layers.scan(settings, quarantine, QUARANTINE)
+        together(settings, quarantine, QUARANTINE)
         .filter(pl.col("rule") != "excluded")
         .group_by("rule", "column")
         .len()

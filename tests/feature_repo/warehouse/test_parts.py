@@ -66,3 +66,12 @@ def test_a_part_of_raw_is_encrypted_where_raw_is(tmp_path: Path) -> None:
     content = (tmp_path / part.path).read_bytes()
     assert content.startswith(b"PARE")
     assert b"anna" not in content
+
+
+def test_parts_together_are_one_frame_of_the_columns_asked_for_in_order(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    schema = pl.Schema({"a": pl.Int64()})
+    one = parts.write(settings, "layer", "one", [pl.DataFrame({"a": [2, 1]})])
+    two = parts.write(settings, "layer", "two", [pl.DataFrame({"a": [0], "more": ["x"]})])
+    assert parts.together(settings, [one, None, two], schema).collect().equals(pl.DataFrame({"a": [2, 1, 0]}))
+    assert parts.together(settings, [None], schema).collect().equals(pl.DataFrame(schema=schema))

@@ -10,7 +10,7 @@ import pytest
 from feature_repo.warehouse import pipeline, tables
 from feature_repo.warehouse import state as states
 from feature_repo.warehouse.mapping.read import read
-from feature_repo.warehouse.quality import gate, layers, measurement
+from feature_repo.warehouse.quality import gate, measurement
 from feature_repo.warehouse.quality.finding import Finding
 from motherlode.errors import DataError
 from motherlode.settings import Settings
@@ -101,7 +101,7 @@ def test_the_rows_of_a_refused_load_can_be_looked_at_until_another_comes_through
         company.load()
     refused = gate.refused(company.settings)
     assert refused is not None
-    held = layers.quarantine(company.settings, refused.state, "transactions").collect()
+    held = tables.quarantine_state(company.settings, refused.state, "transactions").collect()
     assert (held.height, held["value"].unique().to_list(), held["file"][0]) == (40, ["n/a"], "transactions-2.csv")
     assert any(finding.severity == "fail" for finding in refused.findings)
     company.put("transactions-2.csv", sales(43, day=2))
