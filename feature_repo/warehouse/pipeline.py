@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -96,9 +97,11 @@ class _Load:
         arrived = arrivals.land(self.settings, self.project, before, self._landed, self._gone)
         landed, fresh = arrived.landed, arrived.fresh
         identities = open_identities(self.settings, identity, before.identities)
-        place = self._place(landed, identities, 0)
-        landed = self._usable(place, landed, fresh, before, identity.key_id)
-        place = self._place(landed, identities, self._shift(place, landed, before))
+        place = self._place(landed, identities)
+        usable = self._usable(place, landed, fresh, before, identity.key_id)
+        if usable != landed:  # what was read to look up in may be refused now
+            landed, place = usable, self._place(usable, identities)
+        place = replace(place, shift_weeks=self._shift(place, landed, before))
         tasks = self._tasks(landed, identity.key_id, place.shift_weeks)
         known = {(each.table, each.entry, each.inputs): each for each in before.clean}
         reused = [self._known(known, task) for task in tasks]
@@ -136,9 +139,9 @@ class _Load:
         self._flip(on_disk, candidate)
         return lineage.of(candidate, changed=True, orders=(*fresh, *arrived.standing))
 
-    def _place(self, landed: tuple[Landed, ...], identities: Identities, shift_weeks: int) -> Place:
+    def _place(self, landed: tuple[Landed, ...], identities: Identities) -> Place:
         look_ups = lookups.LookUps(self.settings, lambda source: active(landed, source))
-        return Place(self.settings, self.project, identities, look_ups, shift_weeks)
+        return Place(self.settings, self.project, identities, look_ups)
 
     def _gone(self, what: str) -> None:
         self.on_step(what, 0, 0)

@@ -1,7 +1,7 @@
 """One landed file on its way into one canonical table: what is read of it, how, and all that the answer depends on."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -50,6 +50,7 @@ class Place:
         identities: outside ids → join keys.
         look_ups: what rows are looked up in.
         shift_weeks: by which every date moves.
+        made: expressions of files seen so far: those of one shape share them, be they thousands.
     """
 
     settings: Settings
@@ -57,6 +58,7 @@ class Place:
     identities: Identities
     look_ups: LookUps
     shift_weeks: int = 0
+    made: dict[tuple[object, ...], Compiled] = field(default_factory=dict, compare=False, repr=False)
 
     def beside(self, frame: pl.DataFrame, join: Join, made: Compiled) -> pl.DataFrame:
         """The frame with the columns that are needed of a look-up."""
@@ -111,8 +113,12 @@ def compiled(place: Place, task: Task) -> Compiled:
     schema = raw.schema(place.settings, task.landed)
     for join in task.joins:
         lookups.require(list(schema), list(lookups.pairs(join)), join.source)
-    known = {join.source: place.look_ups.of(join)[0].schema for join in task.joins}
-    return compile_table(place.project, task.table, task.block, schema, known, signs(place, task))
+    found = signs(place, task)
+    shape = (task.table, task.entry, *schema.items(), *((name, *sorted(found[name].items())) for name in sorted(found)))
+    if shape not in place.made:
+        known = {join.source: place.look_ups.of(join)[0].schema for join in task.joins}
+        place.made[shape] = compile_table(place.project, task.table, task.block, schema, known, found)
+    return place.made[shape]
 
 
 def signs(place: Place, task: Task) -> dict[str, dict[str, str]]:
