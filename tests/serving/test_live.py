@@ -159,7 +159,12 @@ def test_a_pointer_that_is_gone_or_unreadable_leaves_the_bundle_serving(company:
 
 
 def test_twenty_changes_under_load_fail_no_request_and_mix_no_bundles(company: "Company") -> None:
-    """The two bundles have other probabilities, so an answer of both would show."""
+    """The two bundles have other probabilities, so an answer of both would show.
+
+    Redis has longer to answer than it ever needs: on a machine that is busy elsewhere a late one is answered
+    `degraded`, which is no failure and no mixture, and not what is asked here.
+    """
+    company = replace(company, settings=replace(company.settings, redis_budget_s=30.0))
     company.publish("v2", shift=0.1)
     right: dict[str, Any] = {}
     seen: list[str] = []
