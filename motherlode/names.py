@@ -56,6 +56,8 @@ ITEM_NAME: Final = "item_name"
 DEPARTMENT: Final = "department"
 CATEGORY: Final = "category"
 BRAND: Final = "brand"
+PRIVATE_LABEL: Final = "private_label"
+"""Whether the shop has it made for itself; null where nobody says."""
 
 # Columns of `campaigns`, `contacts` and `responses`.
 CAMPAIGN_ID: Final = "campaign_id"
@@ -92,7 +94,22 @@ LANGUAGE: Final = "language"
 SENTIMENT: Final = "sentiment"
 """-1 (bad) to 1 (good); null where there is no text, or none in a language that has a scorer."""
 
-# Feature views: weekly snapshots of a customer.
+# Columns of `tags`.
+TAG: Final = "tag"
+"""A label, in the words of who gave it: `vip`, `price_hunter`."""
+ORIGIN: Final = "origin"
+"""Who gave a label: one of `ORIGINS`."""
+CONFIDENCE: Final = "confidence"
+LABEL_VERSION: Final = "version"
+"""Of the rule, the model or the list that a label comes from."""
+
+PERSON: Final = "person"
+MODEL: Final = "model"
+RULE: Final = "rule"
+ORIGINS: Final = (PERSON, MODEL, RULE)
+"""Of labels, the one whose word counts most first."""
+
+# Feature views: snapshots of a customer; the last, of an item.
 RFM: Final = "rfm"
 SPENDING: Final = "spending"
 PRICE_SENSITIVITY: Final = "price_sensitivity"
@@ -100,10 +117,35 @@ AFFINITY: Final = "affinity"
 CAMPAIGN_HISTORY: Final = "campaign_history"
 HISTORY: Final = "history"
 PURCHASES: Final = "purchases"
+LIFECYCLE: Final = "lifecycle"
+CHANNELS: Final = "channels"
+WEB: Final = "web"
+INTERESTS: Final = "interests"
+DEMOGRAPHICS: Final = "demographics"
+CONSENT_VIEW: Final = "consent"
+OPINIONS: Final = "opinions"
+"""Sentiment and ratings of a customer's feedback."""
+RELATIONS: Final = "relations"
+TAGS: Final = "tags"
+"""The view of a customer's labels, and the table of those that people and outside models gave."""
+ITEM_STATISTICS: Final = "item_statistics"
+"""Snapshots of an item."""
+ITEM_NEIGHBOURS: Final = "item_neighbours"
+"""What is bought together with an item; the latest snapshot alone."""
 
 # Feature services.
 SCORING: Final = "scoring"
 RECOMMENDATION: Final = "recommendation"
+PORTRAIT: Final = "portrait"
+"""Every view of a customer: what an application may show of one."""
+
+# Columns of a label frame, beside the customer and `event_timestamp`.
+LABEL: Final = "label"
+"""What is predicted."""
+LABEL_START: Final = "label_start"
+"""When the window that the label is measured over starts."""
+LABEL_END: Final = "label_end"
+"""When it ends; the window is [label_start, label_end)."""
 
 # Models of a bundle.
 SEGMENTS: Final = "segments"

@@ -8,7 +8,7 @@ import polars as pl
 
 from motherlode import names
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised whenever the same raw tables would give other integrated ones: what was built before is rebuilt."""
 
 UTC: Final = pl.Datetime("us", "UTC")
@@ -88,7 +88,9 @@ TABLES: Final[Mapping[str, Table]] = {
             names.CHANNEL: Column(_TEXT, "web, store, phone, ..., in the company's words"),
             names.ITEM_ID: Column(_TEXT, "what was sold", True),
             names.QUANTITY: Column(_NUMBER, "pieces; negative for a return", True, default=1.0),
-            names.AMOUNT: Column(_NUMBER, "money for the line, the shop's discounts off; negative: paid back", True),
+            names.AMOUNT: Column(
+                _NUMBER, "money for the line, the shop's discounts off, coupons not; negative: paid back", True
+            ),
             names.RETAIL_DISCOUNT: Column(_NUMBER, "money taken off by the shop's own price cut, from 0", True, 0.0),
             names.COUPON_DISCOUNT: Column(_NUMBER, "money taken off by coupons, from 0", True, 0.0),
             names.EVENT_TIMESTAMP: _event("when it was sold, UTC"),
@@ -108,6 +110,7 @@ TABLES: Final[Mapping[str, Table]] = {
             names.DEPARTMENT: Column(_TEXT, "the widest group"),
             names.CATEGORY: Column(_TEXT, "the group within the department"),
             names.BRAND: Column(_TEXT, "the brand"),
+            names.PRIVATE_LABEL: Column(pl.Boolean(), "whether the shop has it made for itself"),
         },
         key=(names.ITEM_ID,),
         open=True,
@@ -188,6 +191,20 @@ TABLES: Final[Mapping[str, Table]] = {
         },
         time=names.EVENT_TIMESTAMP,
         open=True,
+    ),
+    names.TAGS: Table(
+        "one label of a customer, from when to when it is on",
+        {
+            names.CUSTOMER_ID: _customer(),
+            names.TAG: Column(_TEXT, "the label", True),
+            names.ORIGIN: Column(_TEXT, "who gave it: person, model or rule", True),
+            names.CONFIDENCE: Column(_NUMBER, "how sure that is, from 0 to 1", True, default=1.0),
+            names.LABEL_VERSION: Column(_TEXT, "of the list, the model or the rule that it comes from"),
+            names.EVENT_TIMESTAMP: _event("from when it is on, UTC"),
+            names.ENDED_AT: Column(UTC, "when it was withdrawn, UTC; null while it is on"),
+        },
+        key=(names.CUSTOMER_ID, names.TAG, names.ORIGIN, names.EVENT_TIMESTAMP),
+        time=names.EVENT_TIMESTAMP,
     ),
     names.SESSIONS: Table(
         "one visit",
@@ -306,6 +323,27 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
             names.ENDED_AT,
             pl.col(names.ENDED_AT) < pl.col(names.STARTED_AT),
             "Correct the campaign's dates.",
+        ),
+    ),
+    names.TAGS: (
+        *_own(names.TAGS),
+        Rule(
+            "no origin",
+            names.ORIGIN,
+            ~pl.col(names.ORIGIN).is_in(names.ORIGINS),
+            f"Give {', '.join(names.ORIGINS[:-1])} or {names.ORIGINS[-1]}; `values` makes them of the company's words.",
+        ),
+        Rule(
+            "no share",
+            names.CONFIDENCE,
+            ~pl.col(names.CONFIDENCE).is_between(0, 1),
+            "Give a confidence from 0 to 1; of percent, divide by 100.",
+        ),
+        Rule(
+            "ends before it starts",
+            names.ENDED_AT,
+            pl.col(names.ENDED_AT) < pl.col(names.EVENT_TIMESTAMP),
+            "Correct the label's dates.",
         ),
     ),
     names.INTERACTIONS: (

@@ -9,7 +9,7 @@ import polars as pl
 from feature_repo.warehouse import duplicates
 from feature_repo.warehouse.contract import MAPPED, TABLES
 from feature_repo.warehouse.duplicates import Unit
-from feature_repo.warehouse.integrate import behaviour, campaigns, items, people, transactions
+from feature_repo.warehouse.integrate import behaviour, campaigns, items, labels, people, transactions
 from feature_repo.warehouse.integrate.table import WHOLE, Clean, Place, columns
 from feature_repo.warehouse.mapping.model import ColumnMap, Impute
 from feature_repo.warehouse.mapping.read import Project
@@ -78,6 +78,8 @@ def build(
         done[names.SESSIONS] = behaviour.visits(place, done[names.INTERACTIONS])
     if found[names.FEEDBACK].units:
         done[names.FEEDBACK] = behaviour.feedback(place, found[names.FEEDBACK], aliases)
+    if found[names.TAGS].units:
+        done[names.TAGS] = labels.tags(place, found[names.TAGS], aliases)
     sold = transactions.seen(place, done[names.TRANSACTIONS], names.ITEM_ID)
     done[names.ITEMS] = items.integrate(place, found[names.ITEMS], sold)
     seen = [transactions.seen(place, done[table], names.CUSTOMER_ID) for table in _EVENTS if table in done]
@@ -95,7 +97,7 @@ def settled(cleaning: Cleaning, place: Place, cleaned: Sequence[tuple[Task, Clea
     return people.stands(cleaning, clean, of_customers, place.before)
 
 
-_EVENTS = (names.TRANSACTIONS, names.CONTACTS, names.RESPONSES, names.INTERACTIONS, names.FEEDBACK)
+_EVENTS = (names.TRANSACTIONS, names.CONTACTS, names.RESPONSES, names.INTERACTIONS, names.FEEDBACK, names.TAGS)
 
 
 def _order(task: Task) -> tuple[int, int]:

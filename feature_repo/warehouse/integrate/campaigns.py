@@ -59,7 +59,7 @@ def contacts(place: Place, clean: Clean, runs: pl.DataFrame, aliases: pl.DataFra
     remedy = "Give the contact's time, or map the campaigns with their starts."
     outcome.rejected.append(reject(clean, timeless, names.EVENT_TIMESTAMP, "missing", remedy))
     rows = imputing.fill(clean, rows.filter(pl.col(names.EVENT_TIMESTAMP).is_not_null()), None, outcome)
-    rows = _once(clean, rows, outcome) if aliases.height else rows
+    rows = once(clean, rows, outcome) if aliases.height else rows
     return write_whole(place, clean, rows, inputs, outcome)
 
 
@@ -82,7 +82,7 @@ def responses(
     outcome = Outcome()
     rows = aliased(_of_known(clean, whole(place.settings, clean), runs, outcome), aliases)
     rows = imputing.fill(clean, rows, None, outcome)
-    rows = _once(clean, rows, outcome) if aliases.height else rows
+    rows = once(clean, rows, outcome) if aliases.height else rows
     if contacted is not None:
         rows = _invited(clean, rows, runs, contacted, outcome)
     return write_whole(place, clean, rows, inputs, outcome)
@@ -114,7 +114,7 @@ def _of_known(clean: Clean, rows: pl.DataFrame, runs: pl.DataFrame, outcome: Out
     return rows.join(runs, on=names.CAMPAIGN_ID, how="semi", maintain_order="left")
 
 
-def _once(clean: Clean, rows: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
+def once(clean: Clean, rows: pl.DataFrame, outcome: Outcome) -> pl.DataFrame:
     """Rows by the customers that theirs were found to be: what two of one person had both is one row."""
     if not clean.key:
         return rows

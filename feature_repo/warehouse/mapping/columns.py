@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import polars as pl
+
 from feature_repo.warehouse.contract import TABLES, UTC, Privacy
 from feature_repo.warehouse.mapping import model, times
 from feature_repo.warehouse.mapping.casts import Kind, Reading
@@ -72,9 +74,11 @@ def kind(table: str, name: str, column: model.ColumnMap) -> Kind:
     return said
 
 
-def type_name(table: str, name: str) -> Literal["string", "number", "timestamp"]:
+def type_name(table: str, name: str) -> Literal["string", "number", "boolean", "timestamp"]:
     """A canonical column's type, in the mapping's words."""
     dtype = TABLES[table].columns[name].dtype
+    if dtype == pl.Boolean:
+        return "boolean"
     return "timestamp" if dtype == UTC else "number" if dtype.is_float() else "string"
 
 

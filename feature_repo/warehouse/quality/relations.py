@@ -38,7 +38,14 @@ REFERENCES: Final = (
     Reference(names.FEEDBACK, names.ITEM_ID, names.ITEMS, "items written about that the catalogue lacks"),
     *(
         Reference(table, names.CUSTOMER_ID, names.CUSTOMERS, "customers without a profile")
-        for table in (names.TRANSACTIONS, names.CONTACTS, names.RESPONSES, names.INTERACTIONS, names.FEEDBACK)
+        for table in (
+            names.TRANSACTIONS,
+            names.CONTACTS,
+            names.RESPONSES,
+            names.INTERACTIONS,
+            names.FEEDBACK,
+            names.TAGS,
+        )
     ),
     Reference(names.CONTACTS, names.CAMPAIGN_ID, names.CAMPAIGNS, "campaigns that nobody knows"),
     Reference(names.RESPONSES, names.CAMPAIGN_ID, names.CAMPAIGNS, "campaigns that nobody knows"),

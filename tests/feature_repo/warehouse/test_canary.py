@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.features import customers
+from feature_repo.mart import customers
 from feature_repo.warehouse import pipeline, state, tables, vault
 from feature_repo.warehouse.mapping import read
 from motherlode import audit, names

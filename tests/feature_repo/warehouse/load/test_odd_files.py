@@ -7,9 +7,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from feature_repo.features import snapshots
+from feature_repo.mart import manifest, snapshots
 from feature_repo.warehouse import demo, pipeline, tables
 from motherlode import names
+from motherlode.compute import choose
 from motherlode.settings import Settings
 
 JANUARY = ("anna", "r1", 1, "bread", 1, "2.25", "0", "2024-01-05 10:00:00")
@@ -29,13 +30,6 @@ tables:
       amount: money
       event_timestamp: sold
 """
-
-
-class Room:
-    """The least of a compute room."""
-
-    def collect(self, lf: pl.LazyFrame) -> pl.DataFrame:
-        return lf.collect(engine="streaming")
 
 
 def test_what_a_glob_matches_and_cannot_be_read_is_refused_by_name_and_the_others_go_on(company: Any) -> None:
@@ -79,8 +73,8 @@ def test_a_damaged_parquet_file_is_refused_and_the_others_go_on(company: Any) ->
 def test_a_home_whose_name_looks_like_a_glob_is_loaded_built_and_read(tmp_path: Path, place: str) -> None:
     settings = Settings(home=tmp_path / place, households=10)
     pipeline.load(settings, demo.project(settings))
-    built = {each.view: each.rows for each in snapshots.build(settings, Room())}
-    assert built[names.RFM] > 0
+    assert snapshots.build(settings, choose("cpu")).views[names.RFM].rows > 0
+    assert manifest.scan(settings, names.RFM).collect().height > 0
     for table, frame in tables.scan_all(settings).items():
         assert frame.collect().columns[0], table
     assert tables.scan(settings, names.TRANSACTIONS).collect().height > 0
