@@ -1,157 +1,130 @@
 """History: the latest items, and those bought most often.
 
-Grain: customer × snapshot. An item counts once a basket, at its first line there; returns and lines without an item
-are left out. `latest_items` are the `LENGTH` latest distinct items, newest first. `top_items` are the `LENGTH` with the
-highest count, a basket's weight halving every `HALF_LIFE`, highest first; `top_weights` are those counts. Ties go by
-`item_id`. Null for a customer who bought no item.
+Grain: customer × snapshot, from `transactions`. An item counts once a basket, at its first line there; returns and
+lines without an item are left out. `latest_items` are the `LENGTH` latest distinct items, newest first. `top_items` are
+the `LENGTH` with the highest count, a basket's weight halving every `windows.ITEM_HALF_LIFE`, highest first;
+`top_weights` are those counts. Ties go by `item_id`. Null for a customer who bought no item.
+Snapshots but the latest stand `windows.MONTH` apart.
 """
 
-from datetime import timedelta
 from typing import Final
 
 import polars as pl
-from polars.lazyframe.group_by import LazyGroupBy
 
-from feature_repo.features.frames import KEY, SNAPSHOT, Tables, finish, micros, population, purchases
+from feature_repo.features import standing
+from feature_repo.features.frames import (
+    AT,
+    LAST,
+    MICROSECONDS_PER_DAY,
+    SNAPSHOT,
+    Tables,
+    finish,
+    known,
+    micros,
+    population,
+    purchases,
+)
+from feature_repo.features.standing import CODE, CUSTOMER, EARLIER, ENTRY, NUMBER, STANDING, THING, UNTIL
+from feature_repo.features.view import Feature
+from feature_repo.features.windows import ITEM_HALF_LIFE, MONTH
 from motherlode import names
 
-FEATURES: Final[dict[str, pl.DataType]] = {
-    "latest_items": pl.List(pl.String()),
-    "top_items": pl.List(pl.String()),
-    "top_weights": pl.List(pl.Float32()),
+LENGTH: Final = 50
+
+READS: Final = (names.TRANSACTIONS,)
+
+SPACING: Final = MONTH
+"""Its lists are longer than all other features together; a lookup finds one that is a month old at the most."""
+
+FEATURES: Final = {
+    "latest_items": Feature(pl.List(pl.String()), "item_id", f"the {LENGTH} latest distinct items, newest first"),
+    "top_items": Feature(
+        pl.List(pl.String()), "item_id", f"the {LENGTH} items in the most baskets, which fade, highest first"
+    ),
+    "top_weights": Feature(
+        pl.List(pl.Float32()),
+        "baskets",
+        f"baskets with each of `top_items`, halved every {ITEM_HALF_LIFE.days} days",
+    ),
 }
 
-LENGTH: Final = 50
-HALF_LIFE: Final = timedelta(days=120)
-
-_PARTS: Final = 2**40
-"""Weights are summed in whole parts of a basket, so that a sum comes out the same in any order."""
-_HALVING: Final = 2**28
-"""A standing is a whole number of 2^-28 halvings, so that equal histories tie."""
-_ITEMS: Final = 2**26
-"""An order is value · 2^26 + item: one number that ranks ties too, for up to 67 million items."""
-_LN2: Final = 0.6931471805599453
-
-_CUSTOMER: Final = "customer"
-_ITEM: Final = "item"
-_AT: Final = "at"
-_NEXT: Final = "next"
-_OTHER: Final = "other"
-_BASKETS: Final = "baskets"
-_LATEST: Final = "latest"
-_TOP: Final = "top"
-_RANK: Final = "rank"
-_ROW: Final = (SNAPSHOT, _CUSTOMER)
+_SHOWN: Final = "shown"
+"""ENTRY of every row that is wanted, where ENTRY is that of the row which first has its lists."""
+_WIDTH: Final = 2**25
+"""An eighth of a halving."""
 
 
 def build(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
     """The view `history`; see the module for units and sources."""
     bought = purchases(tables).filter(pl.col(names.ITEM_ID).is_not_null())
-    items = _codes(bought, names.ITEM_ID, _ITEM, descending=True)
-    customers = _codes(bought, names.CUSTOMER_ID, _CUSTOMER)
-    times = _ordered(_times(bought, items, customers))
-    latest = _best(times, _LATEST, snapshots, items).agg(pl.col(names.ITEM_ID).alias("latest_items"))
-    top = _best(times, _TOP, snapshots, items).agg(
-        pl.col(names.ITEM_ID).alias("top_items"), _weight().cast(pl.Float32).alias("top_weights")
+    items = standing.codes(bought, names.ITEM_ID, CODE).cache()
+    customers = standing.codes(bought, names.CUSTOMER_ID, CUSTOMER).cache()
+    lives = _lives(bought, snapshots, items, customers).cache()
+    asked = _rows(tables, bought, snapshots, customers).cache()
+    rows = (
+        asked.filter(pl.col(EARLIER).is_null() | (pl.col(LAST) >= pl.col(EARLIER)))
+        .select(ENTRY, CUSTOMER, NUMBER, LAST)
+        .cache()
     )
-    lists = latest.join(top, on=_ROW, how="inner").join(customers, on=_CUSTOMER, how="inner")
-    return finish(population(tables, snapshots).join(lists, on=KEY, how="left"), FEATURES)
+    latest = _named(standing.best(lives, rows, AT, MICROSECONDS_PER_DAY, LENGTH), items)
+    top = _named(standing.best(lives, rows, STANDING, _WIDTH, LENGTH), items).cache()
+    # Between two purchases the lists stay, and only the weights fade.
+    shown = asked.select(pl.col(ENTRY).alias(_SHOWN), CUSTOMER, LAST, AT).join(rows, on=[CUSTOMER, LAST], how="inner")
+    weight = standing.weight(pl.col(STANDING), pl.col(AT), ITEM_HALF_LIFE).cast(pl.Float32)
+    weights = (
+        shown.select(_SHOWN, ENTRY, AT)
+        .join(top.select(ENTRY, STANDING), on=ENTRY, how="inner", maintain_order="left_right")
+        .select(_SHOWN, weight.alias("top_weights"))
+        .group_by(_SHOWN)
+        .agg("top_weights")
+    )
+    lists = (
+        shown.join(latest.group_by(ENTRY).agg(pl.col(names.ITEM_ID).alias("latest_items")), on=ENTRY, how="inner")
+        .join(top.group_by(ENTRY).agg(pl.col(names.ITEM_ID).alias("top_items")), on=ENTRY, how="inner")
+        .join(weights, on=_SHOWN, how="inner")
+        .join(customers, on=CUSTOMER, how="inner")
+        .select(names.CUSTOMER_ID, AT, *FEATURES)
+    )
+    dated = population(tables, snapshots).with_columns(micros(pl.col(SNAPSHOT)).alias(AT))
+    return finish(dated.join(lists, on=[names.CUSTOMER_ID, AT], how="left"), FEATURES)
 
 
-def _codes(bought: pl.LazyFrame, column: str, code: str, *, descending: bool = False) -> pl.LazyFrame:
-    """A text → its number in the alphabet, from 1: it joins and ranks faster.
-
-    Items are numbered from the alphabet's end: of two that tie, the alphabet's first then ranks higher.
-    """
-    number = pl.col(column).rank("dense", descending=descending).cast(pl.Int64)
-    return bought.select(pl.col(column).unique()).with_columns(number.alias(code))
-
-
-def _times(bought: pl.LazyFrame, items: pl.LazyFrame, customers: pl.LazyFrame) -> pl.LazyFrame:
-    """When each customer bought each item, in how many baskets: customer, item, at (microseconds), baskets."""
-    return (
-        bought.group_by(names.CUSTOMER_ID, names.ITEM_ID, names.BASKET_ID)
-        .agg(pl.col(names.EVENT_TIMESTAMP).min())
-        .join(items, on=names.ITEM_ID, how="inner")
+def _lives(bought: pl.LazyFrame, snapshots: pl.LazyFrame, items: pl.LazyFrame, customers: pl.LazyFrame) -> pl.LazyFrame:
+    """When each customer bought each item, once a basket, until it was bought again: as `standing.best` takes it."""
+    times = (
+        bought.join(items, on=names.ITEM_ID, how="inner")
         .join(customers, on=names.CUSTOMER_ID, how="inner")
-        .group_by(_CUSTOMER, _ITEM, micros(pl.col(names.EVENT_TIMESTAMP)).alias(_AT))
-        .agg(pl.len().cast(pl.Int64).alias(_BASKETS))
+        .group_by(standing.thing(), names.BASKET_ID)
+        .agg(micros(pl.col(names.EVENT_TIMESTAMP)).min().alias(AT))
+        .select(THING, AT, standing.grown(pl.col(AT), ITEM_HALF_LIFE).alias("weight"))
+    )
+    lives = standing.states(times, snapshots, ["weight"])
+    # Bought twice between two snapshots: the first of them no snapshot sees as the latest.
+    return lives.filter(pl.col(UNTIL).is_null() | (pl.col(UNTIL) > pl.col(NUMBER))).select(
+        *standing.whose(), AT, NUMBER, UNTIL, standing.standing(pl.col("weight_sum")).alias(STANDING)
     )
 
 
-def _ordered(times: pl.LazyFrame) -> pl.LazyFrame:
-    """The two orders of an item from each time it was bought until the next.
-
-    Neither changes in between: all weights halve together, so that they are ranked by their standing,
-    log2(weight) + time / half-life, which stays.
+def _rows(tables: Tables, bought: pl.LazyFrame, snapshots: pl.LazyFrame, customers: pl.LazyFrame) -> pl.LazyFrame:
+    """Each customer who bought an item before the snapshot.
 
     Returns:
-        customer; `at` and `next` in microseconds, `next` null at the last; `latest` and `top`, the orders.
+        ENTRY, by customer and time; CUSTOMER; AT of the snapshot, NUMBER, EARLIER; LAST: when an item was last bought.
     """
-    earlier = times.select(_CUSTOMER, _ITEM, pl.col(_AT).alias(_OTHER), pl.col(_BASKETS).alias("others"))
-    past = pl.col(_OTHER) <= pl.col(_AT)
-    decayed = pl.col("others") * _PARTS * (-_LN2 * _halvings(pl.col(_AT) - pl.col(_OTHER))).exp()
-    standing = (pl.col("weight") / _PARTS).log() / _LN2 + _halvings(pl.col(_AT))
-    order = {_LATEST: pl.col(_AT).rank("dense"), _TOP: (standing * _HALVING).round(0)}
+    at = micros(pl.col(names.EVENT_TIMESTAMP))
+    times = bought.select(names.CUSTOMER_ID, at.alias(AT)).unique().with_columns(pl.col(AT).alias(LAST))
+    asks = population(tables, snapshots).select(names.CUSTOMER_ID, micros(pl.col(SNAPSHOT)).alias(AT))
     return (
-        times.join(earlier, on=[_CUSTOMER, _ITEM], how="inner")
-        .with_columns(
-            pl.when(past).then(decayed.round(0).cast(pl.Int64)).otherwise(0).alias("weight"),
-            pl.when(past).then(None).otherwise(pl.col(_OTHER)).alias(_NEXT),
-        )
-        .group_by(_CUSTOMER, _ITEM, _AT)
-        .agg(pl.col("weight").sum(), pl.col(_NEXT).min())
-        .select(
-            *(_CUSTOMER, _AT, _NEXT),
-            *((value.cast(pl.Int64) * _ITEMS + pl.col(_ITEM)).alias(name) for name, value in order.items()),
-        )
+        known(times, asks, [names.CUSTOMER_ID], [LAST])
+        .filter(pl.col(LAST).is_not_null())
+        .join(customers, on=names.CUSTOMER_ID, how="inner")
+        .join(standing.numbered(snapshots), on=AT, how="inner")
+        .sort(CUSTOMER, AT)
+        .with_row_index(ENTRY)
+        .select(pl.col(ENTRY).cast(pl.Int64), CUSTOMER, AT, NUMBER, EARLIER, LAST)
     )
 
 
-def _best(times: pl.LazyFrame, order: str, snapshots: pl.LazyFrame, items: pl.LazyFrame) -> LazyGroupBy:
-    """The `LENGTH` items of the highest order that each snapshot has seen each customer buy, highest first."""
-    at, since = pl.col(SNAPSHOT), micros(pl.col(SNAPSHOT))
-    seen = (since > pl.col(_AT)) & (pl.col(_NEXT).is_null() | (since <= pl.col(_NEXT)))
-    return (
-        _contenders(times.select(_CUSTOMER, _AT, _NEXT, order), order, snapshots)
-        .join(snapshots.select(pl.col(names.EVENT_TIMESTAMP).alias(SNAPSHOT)), how="cross")
-        .with_columns(seen.alias("seen"))
-        .filter(pl.col("seen"))
-        .select(at, _CUSTOMER, order, pl.col(order).rank("ordinal", descending=True).over(_ROW).alias(_RANK))
-        .filter(pl.col(_RANK) <= LENGTH)
-        .with_columns((pl.col(order) % _ITEMS).alias(_ITEM))
-        .join(items, on=_ITEM, how="inner")
-        .sort(_RANK)
-        .group_by(_ROW)
-    )
-
-
-def _contenders(times: pl.LazyFrame, order: str, snapshots: pl.LazyFrame) -> pl.LazyFrame:
-    """The times that can be among the best at any of the snapshots; it spares most of the ranking.
-
-    What is behind `LENGTH` others at the first snapshot stays behind them until it is bought again: they keep
-    their order, or move up.
-    """
-    first = snapshots.select(micros(pl.col(names.EVENT_TIMESTAMP)).min().alias("first"))
-    return (
-        times.join(first, how="cross")
-        .with_columns(
-            (pl.col(_AT) >= pl.col("first")).alias("new"),
-            (pl.col(_NEXT).is_null() | (pl.col(_NEXT) >= pl.col("first"))).alias("live"),
-        )
-        .filter(pl.col("live"))
-        .with_columns(pl.col(order).rank("ordinal", descending=True).over(_CUSTOMER, "new").alias(_RANK))
-        .filter(pl.col("new") | (pl.col(_RANK) <= LENGTH))
-        .drop("first", "new", "live", _RANK)
-    )
-
-
-def _weight() -> pl.Expr:
-    """The weight of a `top` order at its snapshot, in baskets."""
-    standing = (pl.col(_TOP) // _ITEMS) / _HALVING
-    return ((standing - _halvings(micros(pl.col(SNAPSHOT)))) * _LN2).exp()
-
-
-def _halvings(span: pl.Expr) -> pl.Expr:
-    """Microseconds as half-lives, Float64."""
-    return span / (HALF_LIFE // timedelta(microseconds=1))
+def _named(best: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
+    """The items' ids beside their codes, the order kept."""
+    return best.join(items, on=CODE, how="left", maintain_order="left")

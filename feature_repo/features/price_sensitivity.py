@@ -1,102 +1,156 @@
-"""Price sensitivity: what is bought on discount, with coupons, and of the shop's own brand.
+"""Price sensitivity: what is bought on discount, with coupons, and of the shop's own brand; how pieces follow prices.
 
-Grain: customer × snapshot, over every line bought before it; returns are left out. A line is on discount where the
-shop cut its price, a coupon line where a coupon was used on it. `discount_depth` is the money taken off, by cuts
-and by coupons, by what the lines would have cost without; `private_label_share` is by `amount`.
-`coupon_amount_84d` is in the currency of the table, and 0 where no coupon was used.
+Grain: customer × snapshot, over every line bought before it or, `_84d`, in the last 84 days; of those who had bought
+something. Sources: `transactions`, and `items` for the private label. Returns are left out.
+
+A line is on discount where the shop cut its price, a coupon line where a coupon was used on it; a coupon basket has a
+coupon line, or a coupon that was booked on the basket as a whole, and its money counts as coupon money too. The depth
+is the money taken off the lines, by cuts and by coupons, by what they would have cost without: `amount`, from which
+coupons are not taken off, and the cuts.
+
+`price_elasticity` is a proxy: the log-log slope of pieces on price within an item, by first differences. Between two
+lines of one item that follow each other, x is the change of the logarithm of the price paid for a piece, coupons
+not taken off, y that of the pieces; the slope is Σxy / Σx² over all of them (J. M. Wooldridge, *Econometric Analysis
+of Cross Section and Panel Data*, 2nd ed. 2010, §10.6). Logarithms are in whole ten-thousandths; lines of no price are
+left out, and lines of one moment follow each other by price, then pieces. It says how many more pieces the customer
+takes at a lower price when buying at all: -1 means as much more as it is cheaper. It does not see what was not bought,
+nor stocks at home, and where the price is cut for those who take several, it takes the one for the other.
 """
 
-from datetime import timedelta
 from typing import Final
 
 import polars as pl
 
+from feature_repo.features import windows
 from feature_repo.features.frames import (
-    AGE,
-    BASKET,
-    KEY,
     Tables,
+    baskets,
+    buyers,
     finish,
     money,
-    population,
     purchases,
-    seen,
     share,
+    sums,
+    together,
     units,
-    within,
 )
+from feature_repo.features.view import Feature
 from motherlode import names
 
-FEATURES: Final[dict[str, pl.DataType]] = {
-    "discount_line_share": pl.Float32(),
-    "discount_depth": pl.Float32(),
-    "coupon_line_share": pl.Float32(),
-    "coupon_basket_share": pl.Float32(),
-    "coupon_amount_84d": pl.Float32(),
-    "private_label_share": pl.Float32(),
+READS: Final = (names.TRANSACTIONS, names.ITEMS)
+
+WINDOW: Final = windows.QUARTER
+_LABEL: Final = windows.label(WINDOW)
+_LATELY: Final = f"_{_LABEL}"
+
+_FLOAT: Final = pl.Float32()
+_SHARE: Final = "share 0–1"
+
+FEATURES: Final = {
+    "discount_line_share": Feature(_FLOAT, _SHARE, "of lines, on discount"),
+    "discount_line_share_84d": Feature(_FLOAT, _SHARE, "of the lines of the last 84 days, on discount"),
+    "discount_depth": Feature(_FLOAT, _SHARE, "money off, by cuts and coupons, of what the lines cost without"),
+    "discount_depth_84d": Feature(_FLOAT, _SHARE, "discount_depth of the last 84 days"),
+    "coupon_line_share": Feature(_FLOAT, _SHARE, "of lines, bought with a coupon"),
+    "coupon_line_share_84d": Feature(_FLOAT, _SHARE, "of the lines of the last 84 days, bought with a coupon"),
+    "coupon_basket_share": Feature(_FLOAT, _SHARE, "of baskets, bought with a coupon"),
+    "coupon_amount_84d": Feature(_FLOAT, "currency", "taken off by coupons in the last 84 days, on lines and baskets"),
+    "coupon_money_share_84d": Feature(
+        _FLOAT, _SHARE, "coupon_amount_84d of what the lines of the last 84 days cost without cuts and coupons"
+    ),
+    "private_label_share": Feature(_FLOAT, _SHARE, "of all money, for items known to be of the shop's own brand"),
+    "price_elasticity": Feature(
+        _FLOAT, "log per log", f"slope of pieces on price; null below {windows.PRICE_CHANGES} changes of price"
+    ),
 }
 
-WINDOW: Final = timedelta(days=84)
-PRIVATE: Final = "Private"
-"""The brand of what the shop has made for itself."""
+_WINDOWED: Final = ("lines", "cut_lines", "coupon_lines", "listed", "off", "coupon_money")
+_VALUES: Final = (*_WINDOWED, "bought", "begins", "coupon_baskets", "private", "xy", "xx", "changes")
 
-_LINES: Final = "lines"
-_CUT_LINES: Final = "cut_lines"
-_COUPON_LINES: Final = "coupon_lines"
-_AMOUNT: Final = "paid"
-_PRIVATE: Final = "private"
-_OFF: Final = "off"
-_COUPONS: Final = "coupons"
-_SUMS: Final = (_LINES, _CUT_LINES, _COUPON_LINES, _AMOUNT, _PRIVATE, _OFF, _COUPONS)
+_LOG_UNIT: Final = 10_000
 
 
 def build(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
     """The view `price_sensitivity`; see the module for units and sources."""
-    customers = (
-        _baskets(tables, snapshots)
-        .group_by(KEY)
-        .agg(
-            *(pl.col(name).sum() for name in _SUMS),
-            (pl.col(_COUPON_LINES) > 0).mean().alias("coupon_basket_share"),
-        )
-        .with_columns(
-            share(pl.col(_CUT_LINES), pl.col(_LINES)).alias("discount_line_share"),
-            share(pl.col(_OFF), pl.col(_AMOUNT) + pl.col(_OFF)).alias("discount_depth"),
-            share(pl.col(_COUPON_LINES), pl.col(_LINES)).alias("coupon_line_share"),
-            money(pl.col(_COUPONS)).alias("coupon_amount_84d"),
-            share(pl.col(_PRIVATE), pl.col(_AMOUNT)).alias("private_label_share"),
-        )
+    moments = baskets(tables).with_columns(
+        (pl.col("cut") + pl.col("coupons")).alias("off"),
+        (pl.col("bought") + pl.col("cut")).alias("listed"),
+        (pl.col("coupons") + pl.col("basket_coupons")).alias("coupon_money"),
     )
-    rows = population(tables, snapshots).join(customers, on=KEY, how="left")
-    return finish(rows.with_columns(pl.col("coupon_amount_84d").fill_null(0.0)), FEATURES)
+    events = together([moments, _coupon_baskets(moments), _private(tables), _changes(tables)], _VALUES)
+    found = sums(events, buyers(tables, snapshots), _VALUES, {_LABEL: WINDOW}, windowed=_WINDOWED)
+    slope = pl.when(pl.col("changes") >= windows.PRICE_CHANGES).then(pl.col("xy") / pl.col("xx")).otherwise(None)
+    measured = found.with_columns(
+        *(share(pl.col(f"cut_lines{w}"), pl.col(f"lines{w}")).alias(f"discount_line_share{w}") for w in ("", _LATELY)),
+        *(share(pl.col(f"off{w}"), pl.col(f"listed{w}")).alias(f"discount_depth{w}") for w in ("", _LATELY)),
+        *(share(pl.col(f"coupon_lines{w}"), pl.col(f"lines{w}")).alias(f"coupon_line_share{w}") for w in ("", _LATELY)),
+        share(pl.col("coupon_baskets"), pl.col("begins")).alias("coupon_basket_share"),
+        money(pl.col(f"coupon_money{_LATELY}")).alias("coupon_amount_84d"),
+        share(pl.col(f"coupon_money{_LATELY}"), pl.col(f"listed{_LATELY}")).alias("coupon_money_share_84d"),
+        share(pl.col("private"), pl.col("bought")).alias("private_label_share"),
+        slope.alias("price_elasticity"),
+    )
+    return finish(measured, FEATURES)
 
 
-def _baskets(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
-    """What each snapshot has seen of each basket; its coupons' money only within the window."""
-    private = tables[names.ITEMS].filter(pl.col(names.BRAND) == PRIVATE).select(names.ITEM_ID, pl.lit(1).alias("own"))
-    amount = units(names.AMOUNT)
-    lines = (
-        purchases(tables)
-        .join(private, on=names.ITEM_ID, how="left")
-        .group_by(names.CUSTOMER_ID, names.BASKET_ID, names.EVENT_TIMESTAMP)
-        .agg(
-            pl.len().cast(pl.Int64).alias(_LINES),
-            _count(pl.col(names.RETAIL_DISCOUNT) > 0).alias(_CUT_LINES),
-            _count(pl.col(names.COUPON_DISCOUNT) > 0).alias(_COUPON_LINES),
-            amount.sum().alias(_AMOUNT),
-            pl.when(pl.col("own").is_not_null()).then(amount).otherwise(0).sum().alias(_PRIVATE),
-            (units(names.RETAIL_DISCOUNT) + units(names.COUPON_DISCOUNT)).sum().alias(_OFF),
-            units(names.COUPON_DISCOUNT).sum().alias(_COUPONS),
-        )
-    )
-    recent = pl.when(within(pl.col(AGE), WINDOW)).then(pl.col(_COUPONS)).otherwise(0)
+def _coupon_baskets(moments: pl.LazyFrame) -> pl.LazyFrame:
+    """Each basket with a coupon, at the time from which it is one: when both something and a coupon are booked."""
+    basket = (names.CUSTOMER_ID, names.BASKET_ID)
+    time = pl.col(names.EVENT_TIMESTAMP)
+    with_coupon = moments.filter((pl.col("coupon_lines") > 0) | (pl.col("basket_coupons") > 0))
+    coupon = with_coupon.group_by(basket).agg(time.min().alias("coupon_at"))
+    later = pl.when(pl.col("coupon_at") > time).then(pl.col("coupon_at")).otherwise(time)
     return (
-        seen(lines, snapshots)
-        .with_columns(recent.alias(_COUPONS))
-        .group_by(BASKET)
-        .agg(pl.col(name).sum() for name in _SUMS)
+        moments.filter(pl.col("begins") > 0)
+        .select(*basket, time)
+        .join(coupon, on=basket, how="inner")
+        .select(
+            names.CUSTOMER_ID,
+            later.alias(names.EVENT_TIMESTAMP),
+            pl.lit(1, dtype=pl.Int64).alias("coupon_baskets"),
+        )
     )
 
 
-def _count(condition: pl.Expr) -> pl.Expr:
-    return condition.cast(pl.Int64).sum()
+def _private(tables: Tables) -> pl.LazyFrame:
+    """Money for the shop's own brand."""
+    own = tables[names.ITEMS].filter(pl.col(names.PRIVATE_LABEL)).select(names.ITEM_ID)
+    return (
+        purchases(tables)
+        .join(own, on=names.ITEM_ID, how="semi")
+        .group_by(names.CUSTOMER_ID, names.EVENT_TIMESTAMP)
+        .agg(units(names.AMOUNT).sum().alias("private"))
+    )
+
+
+def _changes(tables: Tables) -> pl.LazyFrame:
+    """The lines at another price than the same item's line before, with x² and xy in the square of _LOG_UNIT."""
+    item = (names.CUSTOMER_ID, names.ITEM_ID)
+    x, y = pl.col("price") - pl.col("price").shift(1), pl.col("pieces") - pl.col("pieces").shift(1)
+    follows = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in item)
+    return (
+        purchases(tables)
+        .filter(pl.col(names.AMOUNT) > 0)
+        .select(
+            *item,
+            names.EVENT_TIMESTAMP,
+            _log(pl.col(names.AMOUNT) / pl.col(names.QUANTITY)).alias("price"),
+            _log(pl.col(names.QUANTITY)).alias("pieces"),
+        )
+        .sort(*item, names.EVENT_TIMESTAMP, "price", "pieces")
+        .select(
+            names.CUSTOMER_ID,
+            names.EVENT_TIMESTAMP,
+            follows.alias("follows"),
+            (x * x).alias("xx"),
+            (x * y).alias("xy"),
+            pl.lit(1, dtype=pl.Int64).alias("changes"),
+        )
+        .filter(pl.col("follows") & (pl.col("xx") > 0))
+        .group_by(names.CUSTOMER_ID, names.EVENT_TIMESTAMP)
+        .agg(pl.col("xx", "xy", "changes").sum())
+    )
+
+
+def _log(value: pl.Expr) -> pl.Expr:
+    return (value.log() * _LOG_UNIT).round(0).cast(pl.Int64)

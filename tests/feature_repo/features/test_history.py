@@ -47,6 +47,10 @@ def test_history_is_what_its_documentation_says(agrees: Callable[[str, Any], Non
     agrees("history", reference)
 
 
+def test_history_is_the_same_bits_in_any_batch(batches: Callable[[str], None]) -> None:
+    batches("history")
+
+
 def test_the_lists_end_at_fifty_and_items_without_an_id_are_left_out() -> None:
     start = datetime(2024, 1, 1, tzinfo=UTC)
     line = {"customer_id": "c", "quantity": 1, "amount": 1.0, "event_timestamp": start}

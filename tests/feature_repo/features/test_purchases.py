@@ -21,3 +21,7 @@ def reference(rows: dict[str, list[dict[str, Any]]], at: datetime) -> dict[str, 
 
 def test_purchases_is_what_its_documentation_says(agrees: Callable[[str, Any], None]) -> None:
     agrees("purchases", reference)
+
+
+def test_purchases_is_the_same_bits_in_any_batch(batches: Callable[[str], None]) -> None:
+    batches("purchases")
