@@ -11,13 +11,24 @@ from feature_repo.stores.dtypes import feast_type
 from motherlode import names
 
 
+class Meaning(Protocol):
+    """What a field is declared from; `feature_repo.features.view.Feature` is one."""
+
+    @property
+    def dtype(self) -> pl.DataType: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def doc(self) -> str: ...
+
+
 class Entry(Protocol):
-    """What a view is declared from; `feature_repo.features.catalogue.View` is one."""
+    """What a view is declared from; `feature_repo.features.view.View` is one."""
 
     @property
     def name(self) -> str: ...
     @property
-    def features(self) -> Mapping[str, pl.DataType]: ...
+    def meanings(self) -> Mapping[str, Meaning]: ...
     @property
     def ttl(self) -> timedelta: ...
     @property
@@ -45,7 +56,10 @@ def feature_view(entry: Entry, entity: Entity) -> FeatureView:
         name=entry.name,
         entities=[entity],
         ttl=entry.ttl,
-        schema=[Field(name=name, dtype=feast_type(dtype)) for name, dtype in entry.features.items()],
+        schema=[
+            Field(name=name, dtype=feast_type(it.dtype), description=it.doc, tags={"unit": it.unit} if it.unit else {})
+            for name, it in entry.meanings.items()
+        ],
         source=source,
         description=entry.doc,
     )

@@ -1,6 +1,7 @@
 """Point-in-time joined features: which views and features were asked for, and their values label by label."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,13 +10,15 @@ import pyarrow as pa
 from feast import FeatureView
 from feast.repo_config import RepoConfig
 
+from feature_repo.mart.manifest import Manifest
 from feature_repo.stores import dtypes
 from feature_repo.stores.arrow import from_polars
-from feature_repo.stores.join import EVENT, PLANS, ROW, pick, take
+from feature_repo.stores.join import EVENT, ROW, pick, take
 from feature_repo.stores.labels import Labels, key_type, read
+from feature_repo.stores.lookup import Lookup
 from feature_repo.stores.rows import micros
 from feature_repo.stores.sources import Source, open_view
-from feature_repo.stores.state import settings_of
+from feature_repo.stores.state import settings_of, steadily
 from motherlode import names
 from motherlode.compute import choose, room
 from motherlode.errors import StoreError
@@ -53,11 +56,11 @@ def parts(views: Sequence[FeatureView], references: Sequence[str], *, full: bool
     Raises:
         StoreError: two features would have the same name.
     """
-    asked: dict[str, list[str]] = {dtypes.called(view): [] for view in views}
+    asked: dict[str, dict[str, None]] = {dtypes.called(view): {} for view in views}
     for reference in references:
         view, _, feature = reference.rpartition(":")
-        if feature not in asked.get(view, [feature]):
-            asked[view].append(feature)
+        if view in asked:
+            asked[view][feature] = None
     found = [
         Part(view, tuple(features), tuple(f"{name}__{feature}" if full else feature for feature in features))
         for view in views
@@ -67,7 +70,7 @@ def parts(views: Sequence[FeatureView], references: Sequence[str], *, full: bool
     return found
 
 
-def features(config: RepoConfig, labels: Labels, wanted: Sequence[Part], *, by_created: bool) -> pl.DataFrame:
+def features(config: RepoConfig, labels: Labels, wanted: Sequence[Part], *, by_created: bool) -> pa.Table:
     """The features of each label, by point-in-time join, in the labels' order.
 
     Args:
@@ -79,25 +82,64 @@ def features(config: RepoConfig, labels: Labels, wanted: Sequence[Part], *, by_c
     Raises:
         StoreError, DataError: a feature has the name of a label column, or labels and features do not fit.
     """
+    own = set(labels.table.column_names)
     for part in wanted:
         for name in part.called:
-            if name in labels.table.column_names:
+            if name in own:
                 raise StoreError(
                     f"The labels have a column {name!r}, and so is a feature of view {part.view.name!r} called.",
                     "Ask with full_feature_names=True, or rename the label column.",
                 )
     compute = choose(settings_of(config).device)
-    frames = [
-        room(compute).collect(_joined(config, labels, part, kind=compute.kind, by_created=by_created))
-        for part in wanted
-        if part.features
-    ]
-    return pl.concat(frames, how="horizontal") if frames else pl.DataFrame()
+    asked = [part for part in wanted if part.features]
+    if compute.kind == "cpu":
+        return steadily(config, lambda mart: by_search(config, labels, asked, mart, by_created=by_created))
+    collect = room(compute).collect
+    return steadily(config, lambda mart: by_union(config, labels, asked, mart, collect, by_created=by_created))
 
 
-def _joined(config: RepoConfig, labels: Labels, part: Part, *, kind: str, by_created: bool) -> pl.LazyFrame:
+def by_search(
+    config: RepoConfig, labels: Labels, wanted: Sequence[Part], mart: Manifest, *, by_created: bool
+) -> pa.Table:
+    """The CPU's plan of `features`, on one state of the mart."""
+    lookup = Lookup(labels, by_created=by_created)
+    columns: dict[str, pa.Array] = {}
+    for part in wanted:
+        source = open_view(config, part.view, mart)
+        source.require([*part.keys, *part.features])
+        found = lookup.columns(source, part.keys, part.features, ttl_us=dtypes.ttl_us(part.view))
+        for name, called, column in zip(part.features, part.called, found, strict=True):
+            columns[called] = _declared(part, name, column)
+    return pa.table(columns)
+
+
+def by_union(
+    config: RepoConfig,
+    labels: Labels,
+    wanted: Sequence[Part],
+    mart: Manifest,
+    collect: Callable[[pl.LazyFrame], pl.DataFrame],
+    *,
+    by_created: bool,
+) -> pa.Table:
+    """The GPU's plan of `features`, on one state of the mart; `collect` is a room's."""
+    frames = [collect(_joined(config, labels, part, mart, by_created)) for part in wanted]
+    return from_polars(pl.concat(frames, how="horizontal") if frames else pl.DataFrame())
+
+
+def _declared(part: Part, feature: str, column: pa.Array) -> pa.Array:
+    """A column that holds nothing but nulls and has no type of its own, in its declared one."""
+    field = next((field for field in part.view.features if field.name == feature), None)
+    if field is None or not pa.types.is_null(column.type):
+        return column
+    kind = dtypes.kind(part.view.name, field)
+    declared = from_polars(pl.DataFrame(schema={feature: dtypes.polars_type(kind.packed)}))
+    return pa.nulls(len(column), declared.schema.field(0).type)
+
+
+def _joined(config: RepoConfig, labels: Labels, part: Part, mart: Manifest, by_created: bool) -> pl.LazyFrame:
     """The plan of one view's features, one row a label."""
-    source = open_view(config, part.view)
+    source = open_view(config, part.view, mart)
     source.require([*part.keys, *part.features])
     ttl = dtypes.ttl_us(part.view)
     targets = [(f"@key{i}", key_type(source.schema[name])) for i, name in enumerate(part.keys)]
@@ -120,7 +162,7 @@ def _joined(config: RepoConfig, labels: Labels, part: Part, *, kind: str, by_cre
         everything = pl.lit(0, dtype=pl.Int64).alias("@all")
         asking, rows = asking.with_columns(everything), rows.with_columns(everything)
     dated = by_created and source.created is not None
-    picked = pick(asking, rows, keys, ttl_us=ttl, plan=PLANS[kind], by_created=dated)
+    picked = pick(asking, rows, keys, ttl_us=ttl, by_created=dated)
     return take(picked, source.frame.select(ROW, *_typed(source, part)), part.called)
 
 
@@ -148,29 +190,35 @@ def everybody(config: RepoConfig, wanted: Sequence[Part], start: datetime, end: 
             f"Without labels the views must share their join keys; here they are {sorted(keys)}.", "Give labels."
         )
     within = pl.col(EVENT).is_between(micros(start), micros(end))
+    ordered = sorted(keys.pop())
+    entities = steadily(config, lambda mart: _entities(config, wanted, ordered, within, mart))
+    return read(entities.with_columns(pl.lit(end, dtype=pl.Datetime("us", "UTC")).alias(names.EVENT_TIMESTAMP)))
+
+
+def _entities(
+    config: RepoConfig, wanted: Sequence[Part], ordered: Sequence[str], within: pl.Expr, mart: Manifest
+) -> pl.DataFrame:
     found = []
     for part in wanted:
-        source = open_view(config, part.view)
+        source = open_view(config, part.view, mart)
         source.require(list(part.keys))
         columns = (pl.col(name).cast(key_type(source.schema[name])).alias(as_) for name, as_ in part.keys.items())
         dated = source.frame.select(*columns, source.event_us()).filter(within)
-        found.append(dated.select(sorted(part.keys.values())).drop_nulls().unique())
-    at = pl.lit(end, dtype=pl.Datetime("us", "UTC")).alias(names.EVENT_TIMESTAMP)
-    ordered = sorted(keys.pop())
-    entities = pl.concat(found).unique().sort(ordered) if ordered else pl.LazyFrame({"@one": [0]})
-    return read(entities.with_columns(at).drop("@one", strict=False))
+        found.append(dated.select(ordered).drop_nulls().unique())
+    if not ordered:
+        # One entity, and a column for its time to stand beside.
+        return pl.DataFrame({names.EVENT_TIMESTAMP: [None]})
+    return pl.concat(found).unique().sort(ordered).collect(engine="streaming")
 
 
-def with_labels(labels: Labels, joined: pl.DataFrame) -> pa.Table:
+def with_labels(labels: Labels, joined: pa.Table) -> pa.Table:
     """The labels' own columns as they came, then the features."""
     table = labels.table
-    answer = from_polars(joined)
-    for field, column in zip(answer.schema, answer.columns, strict=True):
-        table = table.append_column(field, column)
-    return table
+    schema = pa.schema([*table.schema, *joined.schema], metadata=table.schema.metadata)
+    return pa.Table.from_arrays([*table.columns, *joined.columns], schema=schema)
 
 
 def _refuse_twice(called: Sequence[str]) -> None:
-    twice = sorted({name for name in called if called.count(name) > 1})
+    twice = sorted(name for name, times in Counter(called).items() if times > 1)
     if twice:
         raise StoreError(f"Two features are called {twice[0]!r}.", "Ask with full_feature_names=True.")

@@ -52,7 +52,7 @@ class MotherlodeRetrievalJob(RetrievalJob):
         full: bool = False,
         on_demand: Sequence[OnDemandFeatureView] = (),
         metadata: RetrievalMetadata | None = None,
-        features: Callable[[], pl.DataFrame] | None = None,
+        features: Callable[[], pa.Table] | None = None,
     ) -> None:
         self._config = config
         self._evaluate = evaluate
@@ -81,16 +81,22 @@ class MotherlodeRetrievalJob(RetrievalJob):
         """
         if self._features is None:
             raise StoreError("This job joined no labels.", "Use to_arrow().")
-        return self._features()
+        return pl.DataFrame(pl.from_arrow(self._features()))
 
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
         """The answer as pandas: an integer column with nulls is a nullable integer there, never a float."""
         table = self.to_arrow(validation_reference=validation_reference, timeout=timeout)
-        frame = table.to_pandas()
-        for field, column in zip(table.schema, table.columns, strict=True):
-            if column.null_count and str(field.type) in _NULLABLE:
-                frame[field.name] = column.to_pandas(types_mapper=lambda dtype: _NULLABLE.get(str(dtype)))
-        return frame.reset_index(drop=True)
+        gaps = {
+            field.name: column.to_pandas(types_mapper=lambda dtype: _NULLABLE.get(str(dtype)))
+            for field, column in zip(table.schema, table.columns, strict=True)
+            if column.null_count and str(field.type) in _NULLABLE
+        }
+        # Arrow's columns go while pandas' come, so that memory never holds the answer twice.
+        frame = table.to_pandas(self_destruct=True)
+        del table
+        for name, column in gaps.items():
+            frame[name] = column
+        return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index(drop=True)
 
     def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
         """Write the answer as a saved data set: one Parquet file, or a folder with one.

@@ -1,13 +1,12 @@
-"""The point-in-time join, as two plans with the same bits: `as_of` for the CPU, `union_sort_fill` for the GPU.
+"""The GPU plan of the point-in-time join: one union, sorted, filled forward, all in Polars expressions.
 
 A plan only picks: for each label the *row number* of the feature row it may see, or null. `take` then
 fetches whole rows by that number, so the newest row's null stays null. Times are Int64 microseconds
-since 1970 UTC here. cuDF has no as-of join (NVIDIA/cudf#24110); see docs/decisions/0004.
+since 1970 UTC here. cuDF has no as-of join (NVIDIA/cudf#24110); see docs/decisions/0004. The CPU's plan, with the
+same bits, is `feature_repo.stores.picks`; the names of columns and the reading of times are both plans'.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
@@ -32,9 +31,6 @@ _NEVER: Final = -(2**62)
 """Before any time there is: a label without a time sees nothing, a row without a created time is the oldest."""
 _AGES: Final = (EVENT, CREATED, ROW)
 """What makes one row of a key newer than another, in this order."""
-
-Step = Callable[[pl.LazyFrame, Sequence[str]], pl.LazyFrame]
-Pick = Callable[[pl.LazyFrame, pl.LazyFrame, Sequence[str]], pl.LazyFrame]
 
 
 def micros(name: str, dtype: pl.DataType, *, up: bool = False) -> pl.Expr:
@@ -61,43 +57,24 @@ def micros(name: str, dtype: pl.DataType, *, up: bool = False) -> pl.Expr:
     return ticks
 
 
-def known(features: pl.LazyFrame, keys: Sequence[str], keep: Step) -> pl.LazyFrame:
+def known(features: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
     """Features as they became known: a row counts from its created time on, if that is after its event.
 
     Of a key's rows only those are kept that were the newest when they came, so that *the last one known* is
-    also *the newest of those known*, and a plan can pick it. Rows without a created time go: nobody knows
-    when they were known.
+    also *the newest of those known*, and the plan can pick it. Rows without a created time go: nobody knows
+    when they were known. cuDF has no running maximum by group: of what came at one time the newest alone stays,
+    which leaves one row a key and time to compare.
 
     Args:
         features: keys, EVENT, CREATED, ROW.
         keys: the join keys' columns.
-        keep: `running_newest` or `self_joined_newest`.
 
     Returns:
-        The rows kept, with TIME.
+        The rows kept, with TIME, in no order.
     """
     later = pl.when(pl.col(CREATED) > pl.col(EVENT)).then(pl.col(CREATED)).otherwise(pl.col(EVENT))
     dated = features.filter(pl.col(CREATED).is_not_null()).with_columns(later.alias(TIME))
     ranked = dated.sort(_AGES).with_row_index(_RANK).with_columns(pl.col(_RANK).cast(pl.Int64))
-    return keep(ranked, keys).drop(_RANK)
-
-
-def running_newest(ranked: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
-    """The CPU's way to keep the rows that were their key's newest when they came: a running maximum.
-
-    Args:
-        ranked: keys, TIME and `@rank`, higher for newer.
-        keys: the join keys' columns.
-    """
-    arrived = ranked.sort(TIME, _RANK)
-    return arrived.filter(pl.col(_RANK) == pl.col(_RANK).cum_max().over(keys))
-
-
-def self_joined_newest(ranked: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
-    """The GPU's way to the same rows, in another order: cuDF has no running maximum by group.
-
-    Of what came at one time the newest alone stays, which leaves one row a key and time to compare.
-    """
     best = ranked.filter(pl.col(_RANK) == pl.col(_RANK).max().over([*keys, TIME]))
     ours = best.select(*keys, TIME, _RANK)
     theirs = ours.rename({TIME: _OTHER_TIME, _RANK: _OTHER_RANK})
@@ -111,7 +88,7 @@ def self_joined_newest(ranked: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFram
         .select(_RANK)
         .unique()
     )
-    return best.join(outdone, on=_RANK, how="anti")
+    return best.join(outdone, on=_RANK, how="anti").drop(_RANK)
 
 
 def timeline(features: pl.LazyFrame) -> pl.LazyFrame:
@@ -119,8 +96,8 @@ def timeline(features: pl.LazyFrame) -> pl.LazyFrame:
     return features.with_columns(pl.col(EVENT).alias(TIME))
 
 
-def as_of(labels: pl.LazyFrame, features: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
-    """The CPU plan: a backward as-of join by key.
+def union_sort_fill(labels: pl.LazyFrame, features: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
+    """Labels and features in one column, sorted, the features' row numbers filled forward: never their values.
 
     Args:
         labels: keys, TIME, LABEL.
@@ -129,18 +106,6 @@ def as_of(labels: pl.LazyFrame, features: pl.LazyFrame, keys: Sequence[str]) -> 
 
     Returns:
         LABEL, TIME, and the picked row's ROW and EVENT (null where none), one row a label, in no order.
-    """
-    right = features.sort(TIME, *_AGES).select(*keys, TIME, ROW, EVENT)
-    left = labels.sort(TIME)
-    # Both sides are sorted above; Polars cannot check that within groups and would warn.
-    picked = left.join_asof(right, on=TIME, by=list(keys), strategy="backward", check_sortedness=False)
-    return picked.select(LABEL, TIME, ROW, EVENT)
-
-
-def union_sort_fill(labels: pl.LazyFrame, features: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
-    """The GPU plan: labels and features in one column, sorted, the features' row numbers filled forward.
-
-    Arguments and result as `as_of`. Row numbers are filled, never values.
     """
     nothing = pl.lit(None, dtype=pl.Int64)
     ours = features.select(
@@ -160,27 +125,12 @@ def union_sort_fill(labels: pl.LazyFrame, features: pl.LazyFrame, keys: Sequence
     return filled.filter(pl.col(_SIDE) == 1).select(LABEL, TIME, ROW, EVENT)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One device's way to the same answer: how to pick, and how to keep what was newest when it came."""
-
-    pick: Pick
-    keep: Step
-
-
-PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
-    {"cpu": Plan(as_of, running_newest), "gpu": Plan(union_sort_fill, self_joined_newest)}
-)
-"""By the kind of `motherlode.compute.Compute`."""
-
-
 def pick(
     labels: pl.LazyFrame,
     features: pl.LazyFrame,
     keys: Sequence[str],
     *,
     ttl_us: int | None,
-    plan: Plan,
     by_created: bool = False,
 ) -> pl.LazyFrame:
     """The feature row that each label may see.
@@ -190,17 +140,14 @@ def pick(
         features: keys, EVENT, CREATED (may be null), ROW. Rows without a key or an event time are left out.
         keys: the join keys' columns; at least one, and of one type on both sides.
         ttl_us: a picked row older than this is dropped, exactly this old is kept; None: no limit.
-        plan: one of `PLANS`.
         by_created: a row counts only from its created time on.
 
     Returns:
         ROW (Int64, null where there is none), one row a label, in the labels' order.
     """
     whole = features.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in (*keys, EVENT)))
-    dated = (known(whole, keys, plan.keep) if by_created else timeline(whole)).with_columns(
-        pl.col(CREATED).fill_null(_NEVER)
-    )
-    picked = plan.pick(labels.with_columns(pl.col(TIME).fill_null(_NEVER)), dated, keys).sort(LABEL)
+    dated = (known(whole, keys) if by_created else timeline(whole)).with_columns(pl.col(CREATED).fill_null(_NEVER))
+    picked = union_sort_fill(labels.with_columns(pl.col(TIME).fill_null(_NEVER)), dated, keys).sort(LABEL)
     if ttl_us is None:
         return picked.select(ROW)
     fresh = pl.col(TIME) - pl.col(EVENT) <= ttl_us

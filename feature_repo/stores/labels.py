@@ -42,6 +42,18 @@ class Labels:
         """`span_us` as times."""
         return (None, None) if self.span_us is None else (_time(self.span_us[0]), _time(self.span_us[1]))
 
+    def require(self, column: str) -> None:
+        """Check that the labels have a join key.
+
+        Raises:
+            DataError: they lack it, naming it and what they have.
+        """
+        if column not in self.table.column_names:
+            raise DataError(
+                f"The labels have no column {column!r}; they have {', '.join(self.table.column_names)}.",
+                "Add the join key to the label frame.",
+            )
+
     def keyed(self, columns: Sequence[str], targets: Sequence[tuple[str, pl.DataType]]) -> pl.LazyFrame:
         """The labels' keys in the types of a view's keys, with TIME and LABEL.
 
@@ -53,13 +65,9 @@ class Labels:
             DataError: a column is missing, or its type cannot be compared.
         """
         for column in columns:
-            if column not in self.table.column_names:
-                raise DataError(
-                    f"The labels have no column {column!r}; they have {', '.join(self.table.column_names)}.",
-                    "Add the join key to the label frame.",
-                )
+            self.require(column)
         keys = [
-            _comparable(_series(self.table, column), dtype).alias(name)
+            comparable(_series(self.table, column), dtype).alias(name)
             for column, (name, dtype) in zip(columns, targets, strict=True)
         ]
         positions = pl.int_range(len(self.times_us), dtype=pl.Int64, eager=True).alias(LABEL)
@@ -131,7 +139,7 @@ def key_type(dtype: pl.DataType) -> pl.DataType:
     return dtype
 
 
-def _comparable(series: pl.Series, target: pl.DataType) -> pl.Series:
+def comparable(series: pl.Series, target: pl.DataType) -> pl.Series:
     """A label column in the type of a view's key; null where it can equal no key of that type.
 
     Raises:

@@ -2,11 +2,13 @@
 
 import fcntl
 import logging
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
@@ -17,16 +19,22 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.utils import compute_non_entity_date_range
 
+from feature_repo.mart import manifest
+from feature_repo.mart.manifest import Manifest, Piece
 from feature_repo.stores import dtypes, historical, labels
 from feature_repo.stores.arrow import from_polars
 from feature_repo.stores.job import MotherlodeRetrievalJob, write_parquet
 from feature_repo.stores.join import EVENT, ROW
 from feature_repo.stores.rows import micros
 from feature_repo.stores.sources import Source, open_source
-from feature_repo.stores.state import locate
+from feature_repo.stores.state import locate, settings_of, steadily, view_of
+from motherlode.bundle import sha256
 from motherlode.errors import DataError, StoreError
+from motherlode.settings import Settings
 
 _LOG = logging.getLogger(__name__)
+_OF_ALL: Final = -1
+"""The partition of a piece with rows of any customers."""
 
 
 class MotherlodeOfflineStoreConfig(FeastConfigBaseModel):
@@ -80,7 +88,7 @@ class MotherlodeOfflineStore(OfflineStore):
         else:
             asked = labels.read(entity_df)
 
-        def join() -> pl.DataFrame:
+        def join() -> pa.Table:
             return historical.features(config, asked, wanted, by_created=filter_by_created_timestamp)
 
         return MotherlodeRetrievalJob(
@@ -110,14 +118,14 @@ class MotherlodeOfflineStore(OfflineStore):
     ) -> MotherlodeRetrievalJob:
         """The newest row of each key with an event time from `start_date` to `end_date`, both included."""
 
-        def evaluate() -> pa.Table:
-            source = _raw(config, data_source, timestamp_field, created_timestamp_column)
+        def evaluate(mart: Manifest) -> pa.Table:
+            source = _raw(config, data_source, timestamp_field, created_timestamp_column, mart)
             source.require([*join_key_columns, *feature_name_columns])
             newest = source.newest(join_key_columns, _between(start_date, end_date)).select(ROW)
             frame = source.frame.join(newest, on=ROW, how="semi")
             return _pulled(source, frame, join_key_columns, feature_name_columns)
 
-        return MotherlodeRetrievalJob(config, evaluate)
+        return MotherlodeRetrievalJob(config, lambda: steadily(config, evaluate))
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -132,13 +140,13 @@ class MotherlodeOfflineStore(OfflineStore):
     ) -> MotherlodeRetrievalJob:
         """Every row with an event time from `start_date` to `end_date`, both included, in the source's order."""
 
-        def evaluate() -> pa.Table:
-            source = _raw(config, data_source, timestamp_field, created_timestamp_column)
+        def evaluate(mart: Manifest) -> pa.Table:
+            source = _raw(config, data_source, timestamp_field, created_timestamp_column, mart)
             source.require([*join_key_columns, *feature_name_columns])
             frame = source.frame.with_columns(source.event_us()).filter(_between(start_date, end_date))
             return _pulled(source, frame, join_key_columns, feature_name_columns)
 
-        return MotherlodeRetrievalJob(config, evaluate)
+        return MotherlodeRetrievalJob(config, lambda: steadily(config, evaluate))
 
     @staticmethod
     def offline_write_batch(
@@ -147,24 +155,20 @@ class MotherlodeOfflineStore(OfflineStore):
         table: pa.Table,
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Append rows to a view's source; readers see the old file or the new one.
+        """Append rows to a view's source: a file more of a view in the mart, which no build drops; else a file anew.
+
+        Readers see the rows before or the rows after.
 
         Raises:
             DataError: the columns are not the source's.
+            StoreError: the source is no view in the mart and no local Parquet file.
         """
-        place = _writable(config, feature_view)
-        # Two writers would each read the old rows and the second would drop the first one's.
-        with (place.parent / f".{place.name}.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            old = pyarrow.parquet.read_table(place)
-            if set(table.column_names) != set(old.column_names):
-                raise DataError(
-                    f"The rows have the columns {', '.join(table.column_names)}; the source of view "
-                    f"{feature_view.name!r} has {', '.join(old.column_names)}.",
-                    "Give exactly these.",
-                )
-            new = table.select(old.column_names).cast(old.schema)
-            write_parquet(pa.concat_tables([old, new]), place)
+        settings, path = settings_of(config), getattr(feature_view.batch_source, "path", "")
+        with manifest.flipping(settings):
+            if view := view_of(path, manifest.read(settings)):
+                _append(settings, view, feature_view, table)
+            else:
+                _rewrite(_writable(config, feature_view), feature_view, table)
         if progress:
             progress(table.num_rows)
 
@@ -175,7 +179,7 @@ class MotherlodeOfflineStore(OfflineStore):
             StoreError, DataError: it cannot be read here, or lacks its time columns.
         """
         path = getattr(data_source, "path", None)
-        if path is not None:
+        if path is not None and view_of(path, manifest.read(settings_of(config))) is None:
             try:
                 locate(config, path)
             except StoreError as error:
@@ -192,9 +196,9 @@ class MotherlodeOfflineStore(OfflineStore):
         return [(field.name, str(field.type)) for field in empty.schema]
 
 
-def _raw(config: RepoConfig, source: DataSource, time: str, created: str | None) -> Source:
+def _raw(config: RepoConfig, source: DataSource, time: str, created: str | None, mart: Manifest) -> Source:
     """A source under its own column names, as Feast's `pull_…` methods name them."""
-    return open_source(config, source, time=time, created=created, mapped=False)
+    return open_source(config, source, time=time, created=created, mapped=False, mart=mart)
 
 
 def _between(start: datetime | None, end: datetime | None) -> pl.Expr:
@@ -209,6 +213,47 @@ def _pulled(source: Source, frame: pl.LazyFrame, keys: Sequence[str], features: 
     if not keys:
         chosen = chosen.with_columns(pl.lit("").alias(dtypes.NO_ENTITY))
     return from_polars(chosen.collect(engine="streaming"))
+
+
+def _append(settings: Settings, view: str, feature_view: FeatureView, table: pa.Table) -> None:
+    """Write rows as one more piece of a view in the mart, unless these very rows were written before."""
+    mart = manifest.read(settings)
+    built = mart.views[view]
+    one = next(iter((*built.pieces, *built.written)), None)
+    if one is None:
+        raise StoreError(f"The mart has no file of view {view!r}.", manifest.BUILD)
+    like = pyarrow.parquet.read_schema(settings.mart / one.path)
+    with tempfile.TemporaryDirectory(dir=settings.mart) as folder:
+        scratch = Path(folder) / "piece.parquet"
+        write_parquet(_fitted(table, like, feature_view), scratch)
+        digest = sha256(scratch)
+        path = f"{view}/written.{digest[:16]}.parquet"
+        (settings.mart / view).mkdir(exist_ok=True)
+        scratch.replace(settings.mart / path)
+    piece = Piece(path=path, partition=_OF_ALL, era="", rows=table.num_rows, sha256=digest)
+    if piece not in built.written:
+        more = msgspec.structs.replace(built, written=(*built.written, piece))
+        manifest.write(settings, msgspec.structs.replace(mart, views={**mart.views, view: more}))
+
+
+def _rewrite(place: Path, feature_view: FeatureView, table: pa.Table) -> None:
+    """Write a file anew with more rows."""
+    # Two writers would each read the old rows and the second would drop the first one's; `flipping` is of one home.
+    with (place.parent / f".{place.name}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        old = pyarrow.parquet.read_table(place)
+        write_parquet(pa.concat_tables([old, _fitted(table, old.schema, feature_view)]), place)
+
+
+def _fitted(table: pa.Table, schema: pa.Schema, view: FeatureView) -> pa.Table:
+    """The rows in the columns of a source, in their order and types."""
+    if set(table.column_names) != set(schema.names):
+        raise DataError(
+            f"The rows have the columns {', '.join(table.column_names)}; the source of view "
+            f"{view.name!r} has {', '.join(schema.names)}.",
+            "Give exactly these.",
+        )
+    return table.select(schema.names).cast(schema)
 
 
 def _writable(config: RepoConfig, view: FeatureView) -> Path:

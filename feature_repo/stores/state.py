@@ -1,30 +1,43 @@
 """Where the state lies for a process that Feast started, and where a source's file lies in it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlparse
 
 from feast.repo_config import RepoConfig
 
-from motherlode.errors import StoreError
-from motherlode.settings import Settings
+from feature_repo.mart import manifest
+from feature_repo.mart.manifest import Manifest
+from feature_repo.stores.parquet import Replaced
+from motherlode.errors import DataError, StoreError
+from motherlode.settings import MAPPING, Settings
 
 FEAST_FILE: Final = "feature_store.yaml"
 SAVED: Final = "saved"
 """The folder of saved data sets, in the home folder."""
+_BUILDS: Final = 5
+"""How many builds may end during one read before it gives up."""
+
+T = TypeVar("T")
 
 
 def here() -> Settings:
     """The settings of this process, as the user meant them.
 
     `feast apply` changes into the feature repo before it opens anything, while `feast materialize` does not.
-    So a home folder that would lie inside a feature repo is the one beside it, where the user stood.
+    So a home folder that would lie inside a feature repo is the one beside it, where the user stood; and so is the
+    mapping.
     """
     settings = Settings.from_env()
     folder = Path.cwd()
-    if (folder / FEAST_FILE).is_file() and settings.home.is_relative_to(folder):
-        return replace(settings, home=folder.parent / settings.home.relative_to(folder))
+    if not (folder / FEAST_FILE).is_file():
+        return settings
+    if settings.mapping is None and (folder.parent / MAPPING).is_file():
+        settings = replace(settings, mapping=folder.parent / MAPPING)
+    if settings.home.is_relative_to(folder):
+        settings = replace(settings, home=folder.parent / settings.home.relative_to(folder))
     return settings
 
 
@@ -64,6 +77,44 @@ def locate(config: RepoConfig, path: str) -> Path | str:
         f"There is no {path!r} in {', '.join(str(candidate.parent) for candidate in candidates)}.",
         "Run `motherlode features`, or set MOTHERLODE_HOME to the folder that holds the mart.",
     )
+
+
+def view_of(path: str, mart: Manifest) -> str | None:
+    """The view in the mart that a source's path names, with or without `.parquet`; None where it names none."""
+    view = path.removesuffix(".parquet")
+    return view if view in mart.views else None
+
+
+def pieces(config: RepoConfig, path: str, mart: Manifest) -> list[Path] | None:
+    """The files of a source that is a view in the mart: a relative path, its name with or without `.parquet`.
+
+    Args:
+        config: whose mart.
+        path: the source's.
+        mart: which mart, so that all views of one call are of one.
+
+    Returns:
+        Its files in the manifest's order; None where the mart has no such view.
+    """
+    view = view_of(path, mart)
+    if view is None:
+        return None
+    built = mart.views[view]
+    return [settings_of(config).mart / piece.path for piece in (*built.pieces, *built.written)]
+
+
+def steadily(config: RepoConfig, work: Callable[[Manifest], T]) -> T:
+    """Do some work on the mart; anew, where a build replaced the mart and took away what the work was reading."""
+    for _ in range(_BUILDS):
+        mart = manifest.read(settings_of(config))
+        try:
+            return work(mart)
+        except Replaced:
+            continue
+        except (OSError, DataError):
+            if manifest.read(settings_of(config)) == mart:
+                raise
+    return work(manifest.read(settings_of(config)))
 
 
 def place(config: RepoConfig, path: str) -> Path:

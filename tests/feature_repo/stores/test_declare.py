@@ -8,6 +8,7 @@ import pytest
 from feast import Entity, FileSource, ValueType
 from feast.types import Array, Float32, Int32, String
 
+from feature_repo.features.view import Feature
 from feature_repo.stores.declare import feature_view
 from motherlode.errors import StoreError
 
@@ -15,8 +16,12 @@ from motherlode.errors import StoreError
 @dataclass(frozen=True)
 class Entry:
     name: str = "visits"
-    features: dict[str, pl.DataType] = field(
-        default_factory=lambda: {"b": pl.Float32(), "a": pl.Int32(), "l": pl.List(pl.String())}
+    meanings: dict[str, Feature] = field(
+        default_factory=lambda: {
+            "b": Feature(pl.Float32(), "days", "since the last visit"),
+            "a": Feature(pl.Int32(), "", "a score"),
+            "l": Feature(pl.List(pl.String()), "shops", "visited"),
+        }
     )
     ttl: timedelta = timedelta(days=3)
     doc: str = "Visits to the shop."
@@ -27,8 +32,12 @@ CUSTOMER = Entity(name="customer", join_keys=["customer_id"], value_type=ValueTy
 
 def test_it_has_the_entrys_features_in_their_order_its_ttl_and_its_file_in_the_mart() -> None:
     view = feature_view(Entry(), CUSTOMER)
-    declared = [(column.name, column.dtype) for column in view.features]
-    assert declared == [("b", Float32), ("a", Int32), ("l", Array(String))]
+    declared = [(column.name, column.dtype, column.description, column.tags) for column in view.features]
+    assert declared == [
+        ("b", Float32, "since the last visit", {"unit": "days"}),
+        ("a", Int32, "a score", {}),
+        ("l", Array(String), "visited", {"unit": "shops"}),
+    ]
     assert (view.name, view.ttl, view.description) == ("visits", timedelta(days=3), "Visits to the shop.")
     assert isinstance(view.batch_source, FileSource)
     assert view.batch_source.path == "visits.parquet"
@@ -38,4 +47,4 @@ def test_it_has_the_entrys_features_in_their_order_its_ttl_and_its_file_in_the_m
 
 def test_a_type_that_cannot_be_stored_is_refused() -> None:
     with pytest.raises(StoreError, match="type Duration"):
-        feature_view(Entry(features={"gap": pl.Duration("us")}), CUSTOMER)
+        feature_view(Entry(meanings={"gap": Feature(pl.Duration("us"), "", "between visits")}), CUSTOMER)

@@ -9,10 +9,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from feast import FeatureService
-from feast.types import Float32
+from feast.types import Float32, String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from feature_repo.mart.manifest import Manifest
+from feature_repo.stores import historical
+from feature_repo.stores.labels import read
 from motherlode.errors import StoreError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -191,6 +194,90 @@ def test_random_histories_agree_with_a_loop_over_every_row(
         expected.append(None if best is None or (ttl is not None and at - best[0] > ttl) else best[3])
     asking = repo.labels(*((k, NOON + t * minute) for k, t in asked))
     assert repo.xs(repo.ask(view, ["v:x"], asking, filter_by_created_timestamp=by_created)) == expected
+
+
+EVENTS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xy"), MINUTES, st.integers(0, 3)), max_size=25)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(
+    histories=st.tuples(EVENTS, EVENTS),
+    asked=st.lists(st.tuples(*[st.sampled_from("abcz")] * 2, st.sampled_from("xyz"), MINUTES), max_size=20),
+    ttls=st.tuples(*[st.one_of(st.none(), st.integers(1, 20))] * 2),
+    by_created=st.booleans(),
+    alike=st.booleans(),
+)
+def test_random_histories_of_several_views_under_two_aliases_agree_with_a_loop_over_every_row(
+    repo: Any, histories: Any, asked: list[Any], ttls: Any, by_created: bool, alike: bool
+) -> None:
+    """One view by two keys, and one by a single key that is asked about under two aliases; at times the same rows."""
+    minute = timedelta(minutes=1)
+    histories = (histories[0], histories[0]) if alike else histories
+    views = []
+    for name, keys, rows, ttl in zip("vw", (("k", "l"), ("k",)), histories, ttls, strict=True):
+        frame = pl.DataFrame(
+            [(k, m, NOON + t * minute, NOON + (t + late) * minute, i) for i, (k, m, t, late) in enumerate(rows)],
+            schema={"k": pl.String, "l": pl.String, "t": TIME, "created": TIME, "x": pl.Int32},
+            orient="row",
+        )
+        views.append(repo.view(name, frame.select(*keys, "t", "created", "x"), keys=keys, ttl=ttl and ttl * minute))
+    again = [views[1].with_name(as_).with_join_key_map({"k": column}) for as_, column in (("w1", "k"), ("w2", "k2"))]
+    columns = ("k", "k2", "l", "event_timestamp")
+    labels = pl.DataFrame(
+        [(k, k2, m, NOON + t * minute) for k, k2, m, t in asked],
+        schema=dict(zip(columns, (pl.String, pl.String, pl.String, TIME), strict=True)),
+        orient="row",
+    )
+    references = ["v:x", "w1:x", "w2:x"]
+    options = {"full_feature_names": True, "filter_by_created_timestamp": by_created}
+    answer = repo.ask([views[0], *again], references, labels, **options).to_arrow()
+
+    def newest(rows: list[Any], of: tuple[str, ...], at: int, ttl: int | None) -> int | None:
+        seen = [
+            (t, t + late, i)
+            for i, (*key, t, late) in enumerate(rows)
+            if tuple(key[: len(of)]) == of and t <= at and (not by_created or t + late <= at)
+        ]
+        best = max(seen, default=None)
+        return None if best is None or (ttl is not None and at - best[0] > ttl) else best[2]
+
+    assert answer["v__x"].to_pylist() == [newest(histories[0], (k, m), t, ttls[0]) for k, _, m, t in asked]
+    assert answer["w1__x"].to_pylist() == [newest(histories[1], (k,), t, ttls[1]) for k, _, _, t in asked]
+    assert answer["w2__x"].to_pylist() == [newest(histories[1], (k,), t, ttls[1]) for _, k, _, t in asked]
+
+
+def test_values_of_every_type_come_out_as_they_went_in(repo: Any) -> None:
+    rows = repo.history(("a", NOON, 0.5), ("b", NOON, None)).with_columns(
+        pl.Series("s", ["é", None]),
+        pl.Series("i", [2**53 + 1, None]),
+        pl.Series("b", [True, None]),
+        pl.Series("d", [NOON, None], dtype=TIME),
+        pl.Series("l", [["p", None, ""], []]),
+        pl.Series("n", [b"\x00", None]),
+        pl.Series("f", [float("nan"), None], dtype=pl.Float32),
+        pl.Series("c", ["red", None], dtype=pl.Categorical),
+    )
+    names = ["x", "s", "i", "b", "d", "l", "n", "f"]
+    view = repo.view("v", rows, dtypes={"c": String})
+    asked = repo.labels(("b", NOON), ("a", NOON), ("z", NOON), ("a", NOON))
+    answer = repo.ask(view, [f"v:{name}" for name in names], asked).to_arrow()
+    one = dict(zip(names, (0.5, "é", 2**53 + 1, True, NOON, ["p", None, ""], b"\x00"), strict=False))
+    found = answer.select(names).to_pylist()
+    assert np.isnan(found[1].pop("f"))
+    assert np.isnan(found[3].pop("f"))
+    assert found[1] == found[3] == one
+    assert found[0] == dict.fromkeys(names) | {"l": []}
+    assert found[2] == dict.fromkeys(names)
+    colour = historical.by_search(
+        repo.config, read(asked), historical.parts([view], ["v:c"], full=False), Manifest(), by_created=False
+    )
+    assert (colour["c"].type, colour["c"].to_pylist()) == (pa.string(), [None, "red", None, "red"])
+
+
+@pytest.mark.parametrize("beyond", [timedelta.max, timedelta(days=200_000 * 365)])
+def test_a_time_to_live_beyond_all_times_is_no_limit(repo: Any, beyond: timedelta) -> None:
+    view = repo.view("v", repo.history(("a", NOON - 9000 * DAY, 1.0)), ttl=beyond)
+    assert repo.xs(repo.ask(view, ["v:x"], repo.labels(("a", NOON), ("b", NOON)))) == [1.0, None]
 
 
 def test_without_labels_every_entity_of_the_range_is_asked_about_at_its_end(repo: Any) -> None:

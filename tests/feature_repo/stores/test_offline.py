@@ -1,13 +1,16 @@
 """Feast's other calls on the offline store: pulls, writes, schema inference, validation."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
 from feast import Entity, FeatureView, FileSource, ValueType
-from feast.types import Int64
+from feast.types import Float64, Int64, String
 
+from feature_repo.mart import manifest
+from feature_repo.stores.state import settings_of
 from motherlode.errors import DataError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -46,6 +49,35 @@ def test_rows_written_to_the_offline_store_are_appended_whole(repo: Any) -> None
     assert [path.name for path in repo.mart.glob("*.tmp")] == []
     with pytest.raises(ValueError, match="missing_expected_columns: \\['x'\\]"):
         repo.store.write_to_offline_store("v", more.drop(columns="x"))
+
+
+def test_rows_written_to_a_view_in_the_mart_are_a_piece_of_their_own_which_builds_keep(repo: Any) -> None:
+    """Of equal times and created times what was written wins; written twice it is there once."""
+    view = repo.view("v", None, dtypes={"k": String, "x": Float64})
+    repo.build("v", repo.history(("a", NOON, 1.0), ("b", NOON, 1.0)))
+    repo.apply(view)
+    more = repo.history(("a", NOON, 2.0)).select("x", "k", "created", "t").to_pandas()
+    for _ in range(2):
+        repo.store.write_to_offline_store("v", more)
+    asked = repo.labels(("a", NOON), ("b", NOON))
+    assert repo.xs(repo.ask(view, ["v:x"], asked)) == [2.0, 1.0]
+    repo.build("v", repo.history(("a", NOON, 1.0), ("b", NOON, 5.0)))
+    assert repo.xs(repo.ask(view, ["v:x"], asked)) == [2.0, 5.0]
+    built = manifest.read(settings_of(repo.config)).views["v"]
+    assert [(piece.rows, piece.partition) for piece in built.written] == [(1, -1)]
+    with pytest.raises(ValueError, match="missing_expected_columns"):
+        repo.store.write_to_offline_store("v", more.drop(columns="x"))
+
+
+def test_writers_at_once_lose_nothing(repo: Any) -> None:
+    view = repo.view("v", None, dtypes={"k": String, "x": Float64})
+    repo.build("v", repo.history(("a", NOON, 0.0)))
+    table = [repo.history(("a", NOON + i * HOUR, float(i))).to_arrow() for i in range(1, 9)]
+    with ThreadPoolExecutor(8) as pool:
+        write = repo.store.provider.offline_store.offline_write_batch
+        list(pool.map(lambda each: write(repo.config, view, each, None), table))
+    asked = repo.labels(*(("a", NOON + i * HOUR) for i in range(9)))
+    assert repo.xs(repo.ask(view, ["v:x"], asked)) == [float(i) for i in range(9)]
 
 
 def test_a_schema_that_was_not_declared_is_read_from_the_file(repo: Any) -> None:

@@ -7,8 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast.types import Float64, String
+from feast.types import Array, Float64, String
 
+from feature_repo.mart.manifest import Manifest
+from feature_repo.stores import historical
+from feature_repo.stores.labels import read
+from feature_repo.stores.state import steadily
 from motherlode.errors import DataError, StoreError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -59,4 +63,53 @@ def test_a_missing_column_and_a_broken_file_are_named(repo: Any) -> None:
         repo.ask(view, ["v:x"], repo.labels(("a", NOON))).to_arrow()
     (repo.mart / "v.parquet").write_bytes((repo.mart / "v.parquet").read_bytes()[:100])
     with pytest.raises(DataError, match="'v_source' cannot be read"):
+        repo.ask(view, ["v:x"], repo.labels(("a", NOON))).to_arrow()
+
+
+@pytest.mark.parametrize("path", ["v", "v.parquet"])
+def test_a_view_in_the_mart_is_read_from_the_files_that_its_manifest_names(repo: Any, path: str) -> None:
+    """Of two rows of one key and time that were created together the later piece's is the newer."""
+    repo.history(("a", NOON, 9.0)).write_parquet(repo.mart / "v.parquet")  # as older versions had it
+    view = repo.view("v", None, path=path, dtypes={"k": String, "x": Float64})
+    repo.build("v", repo.history(("a", NOON, 1.0), ("b", NOON, 2.0)), repo.history(("a", NOON, 3.0)), repo.history())
+    (repo.mart / "v" / "stray.parquet").write_bytes(b"a build that was killed")
+    assert repo.xs(repo.ask(view, ["v:x"], repo.labels(("a", NOON), ("b", NOON), ("c", NOON)))) == [3.0, 2.0, None]
+
+
+def test_a_view_that_was_built_without_a_row_answers_nulls_of_its_types(repo: Any) -> None:
+    view = repo.view("v", None, dtypes={"k": String, "x": Float64, "l": Array(String)})
+    repo.build("v")
+    answer = repo.ask(view, ["v:x", "v:l"], repo.labels(("a", NOON))).to_arrow()
+    assert answer.select(["x", "l"]).to_pylist() == [{"x": None, "l": None}]
+    assert answer.schema.types[2:] == [pa.float64(), pa.list_(pa.string())]
+
+
+def test_a_mart_that_is_replaced_while_it_is_read_is_read_again_and_never_mixed(repo: Any) -> None:
+    """The first view is opened in the old mart; then a build ends, and the old files are gone."""
+    views = [repo.view(name, None, dtypes={"k": String, "x": Float64}) for name in ("v", "w")]
+    for name in ("v", "w"):
+        repo.build(name, repo.history(("a", NOON, 1.0)))
+    asked, wanted = read(repo.labels(("a", NOON))), historical.parts(views, ["v:x", "w:x"], full=True)
+    marts: list[Manifest] = []
+
+    def work(mart: Manifest) -> pa.Table:
+        if not marts:
+            for name in ("v", "w"):
+                old = [repo.mart / piece.path for piece in mart.views[name].pieces]
+                repo.build(name, repo.history(("a", NOON, 2.0)))
+                if name == "w":
+                    for file in old:
+                        file.unlink()
+        marts.append(mart)
+        return historical.by_search(repo.config, asked, wanted, mart, by_created=False)
+
+    assert steadily(repo.config, work).to_pylist() == [{"v__x": 2.0, "w__x": 2.0}]
+    assert len(marts) == 2
+
+
+def test_a_file_that_is_missing_from_the_mart_is_an_error_and_not_waited_for(repo: Any) -> None:
+    view = repo.view("v", None, dtypes={"k": String, "x": Float64})
+    repo.build("v", repo.history(("a", NOON, 1.0)))
+    next((repo.mart / "v").iterdir()).unlink()
+    with pytest.raises(DataError, match=r"'v_source' cannot be read.*No such file"):
         repo.ask(view, ["v:x"], repo.labels(("a", NOON))).to_arrow()
