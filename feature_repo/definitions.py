@@ -1,38 +1,12 @@
-"""What Feast sees: the customer, one view a module of `feature_repo.features`, and the two services.
+"""What Feast's own command line sees: `feast -c feature_repo apply` imports this module, and nothing else runs it.
 
-Declarations only. Adding a view to `feature_repo.features.catalogue` adds it here.
+The views' columns follow the company's words, so this one module reads the environment and the mart when it is
+imported: Feast gives it no other moment. Our own code calls `feature_repo.declared` instead.
 """
 
-from typing import Final
+from feature_repo.declared import declare
+from feature_repo.mart import views
+from feature_repo.stores.state import here
 
-from feast import Entity, FeatureService, FeatureView, ValueType
-
-from feature_repo.features.catalogue import VIEWS
-from feature_repo.stores.declare import feature_view
-from motherlode import names
-
-CUSTOMER: Final = Entity(
-    name="customer",
-    join_keys=[names.CUSTOMER_ID],
-    value_type=ValueType.STRING,
-    description="A customer by its join key (motherlode.identity).",
-)
-
-FEATURE_VIEWS: Final[dict[str, FeatureView]] = {view.name: feature_view(view, CUSTOMER) for view in VIEWS}
 # Feast looks for its objects among a module's attributes, and not inside containers.
-globals().update(FEATURE_VIEWS)
-
-SCORING: Final = FeatureService(
-    name=names.SCORING,
-    features=[
-        FEATURE_VIEWS[name]
-        for name in (names.RFM, names.SPENDING, names.PRICE_SENSITIVITY, names.AFFINITY, names.CAMPAIGN_HISTORY)
-    ],
-    description="What segments and scores are made of.",
-)
-
-RECOMMENDATION: Final = FeatureService(
-    name=names.RECOMMENDATION,
-    features=[FEATURE_VIEWS[name] for name in (names.HISTORY, names.PURCHASES, names.RFM, names.AFFINITY)],
-    description="What the recommender asks with.",
-)
+globals().update({f"{type(it).__name__}_{it.name}": it for it in declare(views.load(here())).objects})

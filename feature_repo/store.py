@@ -1,6 +1,5 @@
 """The feature store as the other rooms use it: apply, materialise, training frames, erase."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,8 +14,9 @@ from feast.infra.common.materialization_job import MaterializationTask
 from feast.repo_config import RepoConfig
 from sqlalchemy import URL
 
-from feature_repo import definitions
-from feature_repo.stores import dtypes
+from feature_repo.declared import declare
+from feature_repo.mart import views
+from feature_repo.stores import dtypes, leakage
 from feature_repo.stores.engine import MotherlodeEngine
 from feature_repo.stores.job import MotherlodeRetrievalJob
 from feature_repo.warehouse import privacy, state
@@ -46,17 +46,15 @@ def open_store(settings: Settings) -> FeatureStore:
 
 
 def apply(settings: Settings) -> None:
-    """Register what `feature_repo.definitions` declares, and drop what it no longer does, rows included.
+    """Register the views of the mart, the company's own among them, and drop what is no longer there, rows included.
 
     Raises:
+        DataError: a view of the company's own cannot be used (`feature_repo.mart.views.load`).
         StoreError: a declaration cannot be kept, naming it.
     """
-    store = open_store(settings)
-    # Copies, since Feast writes a registry's state, watermarks included, into the objects that it is given.
-    views = copy.deepcopy(list(definitions.FEATURE_VIEWS.values()))
-    others = copy.deepcopy([definitions.CUSTOMER, definitions.SCORING, definitions.RECOMMENDATION])
-    declared: list[Any] = [*views, *others]
-    kept = {thing.name for thing in (*declared, *(view.batch_source for view in views))}
+    store, wanted = open_store(settings), declare(views.load(settings))
+    declared: list[Any] = list(wanted.objects)
+    kept = {thing.name for thing in (*declared, *(view.batch_source for view in wanted.views.values()))}
     registered: list[Any] = [*store.list_feature_services(), *store.list_feature_views(), *store.list_data_sources()]
     gone = [thing for thing in registered if thing.name not in kept]
     store.apply(declared, objects_to_delete=gone, partial=False)
@@ -82,15 +80,15 @@ def materialise(
     """
     store = open_store(settings)
     end = _aware(until or datetime.now(UTC))
-    views = [view for view in store.list_feature_views() if view.online and view.enabled]
-    if not views:
+    wanted = [view for view in store.list_feature_views() if view.online and view.enabled]
+    if not wanted:
         raise StoreError(f"No view is registered in {settings.registry}.", "Run `feature_repo.store.apply` first.")
     engine = getattr(store.provider, "batch_engine", None)
     if not isinstance(engine, MotherlodeEngine):
         raise StoreError(f"The engine is a {type(engine).__name__}.", "Restore batch_engine in feature_store.yaml.")
     if settings.previous_pseudonym_keys:
         carry_erasures(settings, privacy.outside_ids(settings, state.read(settings)))
-    for view in views:
+    for view in wanted:
         start = _start(view, end)
         task = MaterializationTask(settings.project, view, start, end)
         job = engine.run(task)
@@ -101,21 +99,34 @@ def materialise(
             on_view(view.name, job.rows)
 
 
-def training_frame(settings: Settings, labels: pl.DataFrame, service: str) -> pl.DataFrame:
+def training_frame(
+    settings: Settings,
+    labels: pl.DataFrame,
+    service: str,
+    *,
+    label: str = names.LABEL,
+    window_start: str | None = None,
+) -> pl.DataFrame:
     """The features of each label as they were known at its time.
 
     Args:
         settings: whose mart, and on what device to join.
-        labels: `customer_id`, `event_timestamp` (naive is UTC) and any columns of its own.
-        service: the feature service: `names.SCORING` or `names.RECOMMENDATION`.
+        labels: `customer_id`, `event_timestamp` (naive is UTC) and any columns of its own. `label_start` and
+            `label_end`, where they are there, are the window that the label is measured over.
+        service: the feature service: `names.SCORING`, `names.RECOMMENDATION` or `names.PORTRAIT`.
+        label: the column that is predicted: it alone may be one that the mapping calls `after_outcome`.
+        window_start: the column that says when the label's window starts, where it is not called `label_start`.
 
     Returns:
         Every label row once, in its order: its own columns, then the features as `view__feature`; null where
         the customer had none or they were older than their time to live.
 
     Raises:
-        StoreError, DataError: the service is unknown, or the labels do not fit.
+        StoreError, DataError: the service is unknown, or the labels do not fit; a label's window starts before its
+            features end; the labels carry a column that is known only after the outcome.
     """
+    leakage.check_windows(labels, window_start)
+    leakage.check_columns(settings, labels, label)
     store = open_store(settings)
     job = store.get_historical_features(
         entity_df=labels,  # our store reads Polars; Feast only passes it on
@@ -157,10 +168,10 @@ def erase(settings: Settings, customer_ids: Iterable[int | str]) -> None:
     """
     audit.check(settings)
     identity, erased = settings.identity, []
-    with _writing(settings) as (writer, views):
+    with _writing(settings) as (writer, written):
         for customer_id in customer_ids:
             for key in identity.join_keys(customer_id):
-                writer.erase(entity_text([key]), views)
+                writer.erase(entity_text([key]), written)
             erased.append(identity.join_key(customer_id))
     who = {names.CUSTOMER_ID: ",".join(erased)} if len(erased) <= _NAMED else {}
     audit.record(settings, "erase", f"{len(erased)} customers online", **who)
@@ -175,12 +186,12 @@ def carry_erasures(settings: Settings, outside_ids: Sequence[str]) -> int:
     """
     now, *before = settings.identity.every_join_key_of(outside_ids)
     gone: set[str] = set()
-    with _writing(settings) as (writer, views):
+    with _writing(settings) as (writer, written):
         for keys in before:
-            erased = writer.erased([entity_text([key]) for key in keys], views)
+            erased = writer.erased([entity_text([key]) for key in keys], written)
             gone |= {key for key, is_erased in zip(now, erased, strict=True) if is_erased}
         for key in gone:
-            writer.erase(entity_text([key]), views)
+            writer.erase(entity_text([key]), written)
     return len(gone)
 
 
@@ -190,17 +201,17 @@ def remove_renamed(settings: Settings, outside_ids: Sequence[str]) -> int:
     Args:
         settings, outside_ids: as in `carry_erasures`.
     """
-    with _writing(settings) as (writer, views):
+    with _writing(settings) as (writer, written):
         _, *before = settings.identity.every_join_key_of(outside_ids)
-        return sum(writer.remove([entity_text([key]) for key in keys], views) for keys in before)
+        return sum(writer.remove([entity_text([key]) for key in keys], written) for keys in before)
 
 
 @contextmanager
 def _writing(settings: Settings) -> Iterator[tuple[OnlineWriter, list[str]]]:
     """A writer, and the views whose one join key is the customer's."""
-    views = [view.name for view in _customer_views(open_store(settings))]
+    written = [view.name for view in _customer_views(open_store(settings))]
     with redis_server.connect(settings.with_redis(redis_server.ensure(settings))) as client:
-        yield OnlineWriter(client, settings.project), views
+        yield OnlineWriter(client, settings.project), written
 
 
 def _customer_views(store: FeatureStore) -> Sequence[FeatureView]:

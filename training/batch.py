@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from feature_repo import store
-from feature_repo.features import snapshots
+from feature_repo.mart import manifest
 from feature_repo.warehouse import tables
 from motherlode import names
 from motherlode.bundle import CAMPAIGN, Bundle, Model
@@ -110,7 +110,7 @@ def _requests(bundle: Bundle) -> list[ViewRequest]:
 
 def _newest(settings: Settings, view: str, at: datetime) -> pl.DataFrame:
     """`customer_id` and the time of the newest snapshot of it, however old, as `<view>__event_timestamp`."""
-    rows = pl.scan_parquet(snapshots.path_of(settings, view), glob=False).filter(pl.col(names.EVENT_TIMESTAMP) <= at)
+    rows = manifest.scan(settings, view).filter(pl.col(names.EVENT_TIMESTAMP) <= at)
     return rows.group_by(names.CUSTOMER_ID).agg(pl.col(names.EVENT_TIMESTAMP).max().alias(_time(view))).collect()
 
 

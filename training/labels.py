@@ -9,7 +9,7 @@ import polars as pl
 from motherlode import names
 from motherlode.errors import DataError
 
-LABEL: Final = "label"
+LABEL: Final = names.LABEL
 """1 where it happened, else 0; Int8."""
 
 _TIME: Final = pl.Datetime("us", "UTC")
@@ -37,9 +37,9 @@ def response_labels(contacts: pl.DataFrame, campaigns: pl.DataFrame, responses: 
         contacts, campaigns, responses: the integrated tables.
 
     Returns:
-        One row a (customer, campaign): customer_id, event_timestamp (the campaign's start), campaign_id,
-        campaign_type, ended_at, label; by time, campaign and customer. A campaign that still runs is here too: its
-        zeros may yet become ones, so use `closed`.
+        One row a (customer, campaign): customer_id, event_timestamp and label_start (the campaign's start),
+        campaign_id, campaign_type, ended_at, label; by time, campaign and customer. A campaign that still runs is
+        here too: its zeros may yet become ones, so use `closed`.
     """
     redeemed = responses.select(names.CUSTOMER_ID, names.CAMPAIGN_ID).unique().with_columns(_int8(1))
     return (
@@ -50,6 +50,7 @@ def response_labels(contacts: pl.DataFrame, campaigns: pl.DataFrame, responses: 
         .select(
             names.CUSTOMER_ID,
             pl.col(names.STARTED_AT).cast(_TIME).alias(names.EVENT_TIMESTAMP),
+            pl.col(names.STARTED_AT).cast(_TIME).alias(names.LABEL_START),
             names.CAMPAIGN_ID,
             pl.col(names.CAMPAIGN_TYPE).fill_null(_UNKNOWN_TYPE),
             pl.col(names.ENDED_AT).cast(_TIME),
@@ -75,8 +76,8 @@ def inactivity_labels(
         horizon_days: the window [snapshot, snapshot + horizon_days).
 
     Returns:
-        One row a snapshot and customer with a purchase before it: customer_id, event_timestamp, label (1: inactive);
-        by time and customer.
+        One row a snapshot and customer with a purchase before it: customer_id, event_timestamp, label_start and
+        label_end (the window), label (1: inactive); by time and customer.
     """
     horizon = timedelta(days=horizon_days)
     known = population(transactions, apart(snapshot_times, known_until(transactions), horizon))
@@ -89,9 +90,13 @@ def inactivity_labels(
         check_sortedness=False,  # both are sorted; Polars cannot tell once `by` is given
     )
     bought = (pl.col(_NEXT) < pl.col(names.EVENT_TIMESTAMP) + horizon).fill_null(value=False)
-    return following.select(names.CUSTOMER_ID, names.EVENT_TIMESTAMP, (~bought).cast(pl.Int8).alias(LABEL)).sort(
-        names.EVENT_TIMESTAMP, names.CUSTOMER_ID
-    )
+    return following.select(
+        names.CUSTOMER_ID,
+        names.EVENT_TIMESTAMP,
+        pl.col(names.EVENT_TIMESTAMP).alias(names.LABEL_START),
+        (pl.col(names.EVENT_TIMESTAMP) + horizon).alias(names.LABEL_END),
+        (~bought).cast(pl.Int8).alias(LABEL),
+    ).sort(names.EVENT_TIMESTAMP, names.CUSTOMER_ID)
 
 
 def population(transactions: pl.DataFrame, moments: Iterable[datetime]) -> pl.DataFrame:

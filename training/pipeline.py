@@ -1,6 +1,6 @@
 """Training as one job: labels and frames, every model, the report, a verified bundle."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from feature_repo import store
-from feature_repo.features import snapshots
+from feature_repo.mart import manifest
 from feature_repo.warehouse import lineage
 from feature_repo.warehouse import tables as integrated
 from motherlode import __version__, bundle, names
@@ -122,10 +122,14 @@ def data_fingerprint(settings: Settings) -> str:
     Raises:
         DataError: nothing was built.
     """
-    views = snapshots.read(settings)
-    if not views:
+    mart = manifest.read(settings)
+    if not mart.views:
         raise DataError(f"There are no feature snapshots in {settings.mart}.", "Run `motherlode features`.")
-    parts = {f"mart/{name}": view.sha256 for name, view in views.items()}
+    parts = {
+        f"mart/{piece.path}": piece.sha256 for view in mart.views.values() for piece in (*view.pieces, *view.written)
+    }
+    if mart.customers is not None:
+        parts["mart/customers"] = mart.customers.sha256
     return lineage.combine({"integrated": lineage.fingerprint(settings), **parts})
 
 
@@ -162,14 +166,14 @@ def _still_valid(settings: Settings, compute: Compute, origin: Origin) -> Path |
 
 def _frames(settings: Settings) -> _Frames:
     tables = {name: table.collect() for name, table in integrated.scan_all(settings).items()}
-    times = snapshots.snapshot_times({name: table.lazy() for name, table in tables.items()})
-    last = times[names.EVENT_TIMESTAMP].to_list()[-1]
+    times = manifest.read(settings).snapshots
+    last = times[-1]
     responded = labels.response_labels(tables[names.CONTACTS], tables[names.CAMPAIGNS], tables[names.RESPONSES])
-    stayed = labels.inactivity_labels(tables[names.TRANSACTIONS], times[names.EVENT_TIMESTAMP].to_list())
+    stayed = labels.inactivity_labels(tables[names.TRANSACTIONS], times)
     return _Frames(
         tables=tables,
         latest=_snapshot(settings, last),
-        before=_snapshot(settings, last - segments.AHEAD),
+        before=_snapshot(settings, max((each for each in times if each <= last - segments.AHEAD), default=times[0])),
         response=store.training_frame(settings, responded, names.SCORING),
         inactive=store.training_frame(settings, stayed, names.SCORING),
         tower=_weekly(settings),
@@ -178,23 +182,24 @@ def _frames(settings: Settings) -> _Frames:
 
 def _snapshot(settings: Settings, at: datetime) -> pl.DataFrame:
     """The customers of a snapshot with their features of service `scoring`."""
-    every = pl.scan_parquet(snapshots.path_of(settings, names.RFM), glob=False)
+    every = manifest.scan(settings, names.RFM)
     rows = every.filter(pl.col(names.EVENT_TIMESTAMP) == at)
     return store.training_frame(settings, rows.select(_KEYS).sort(_KEYS).collect(), names.SCORING)
 
 
 def _weekly(settings: Settings) -> pl.DataFrame:
-    """Every weekly snapshot of the recommender's features, side by side as `view__feature`."""
-    first, *others = (_prefixed(settings, view) for view in _TOWER_VIEWS)
+    """Every weekly snapshot of the features that the recommender is asked with, side by side as `view__feature`."""
+    service = store.resolve(settings, names.RECOMMENDATION)
+    served = {request.view: [column.name for column in request.columns] for request in service.views}
+    first, *others = (_prefixed(settings, view, served[view]) for view in _TOWER_VIEWS)
     for other in others:
         first = first.join(other, on=_KEYS, how="left")
     return first.sort(_KEYS).collect()
 
 
-def _prefixed(settings: Settings, view: str) -> pl.LazyFrame:
-    snapshot = pl.scan_parquet(snapshots.path_of(settings, view), glob=False).drop(names.CREATED_TIMESTAMP)
-    features = [column for column in snapshot.collect_schema() if column not in _KEYS]
-    return snapshot.rename({column: f"{view}__{column}" for column in features})
+def _prefixed(settings: Settings, view: str, features: Sequence[str]) -> pl.LazyFrame:
+    named = [pl.col(feature).alias(f"{view}__{feature}") for feature in features]
+    return manifest.scan(settings, view).select(*_KEYS, *named)
 
 
 def _recommender(

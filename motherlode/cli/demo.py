@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from feature_repo.features import catalogue, snapshots
+from feature_repo.features import view
+from feature_repo.mart import manifest
 from feature_repo.warehouse import tables
 from motherlode import bundle, names
 from motherlode.cli import evaluate, ingest, job, options, project
@@ -57,9 +58,8 @@ def run(settings: Settings, console: Console) -> Path:
 
 def _warn_if_stale(console: Console, settings: Settings) -> None:
     """The demo's dates were moved at its first landing; long after it, its features are too old to serve."""
-    newest: datetime = snapshots.snapshot_times(tables.scan_all(settings))[names.EVENT_TIMESTAMP].to_list()[-1]
-    age = datetime.now(UTC) - newest
-    if age > catalogue.TTL:
+    age = datetime.now(UTC) - manifest.read(settings).snapshots[-1]
+    if age > view.TTL:
         console.print(
             f"[yellow]The newest snapshot is {age.days} days old, so every answer is flagged stale.[/] "
             f"Delete {settings.home} and run again: the demo's dates move to today.",

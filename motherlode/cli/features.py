@@ -5,18 +5,66 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from motherlode.cli import engine as engines
 from motherlode.cli import options, pipeline
+from motherlode.cli.features_audit import audit_features
+from motherlode.cli.features_describe import describe
+from motherlode.cli.features_list import list_views
 from motherlode.cli.stages import Stages
 from motherlode.compute import choose
 from motherlode.lock import exclusive
 from motherlode.settings import Settings
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@click.option(
+    "--cadence",
+    type=click.IntRange(min=1),
+    help="Days between snapshots: 7 at the first build, then as they are; another number builds all anew.",
+)
+@click.option("--rebuild", is_flag=True, help="Build all anew, and find departments, campaign types, channels again.")
+@click.option(
+    "--engine",
+    type=click.Choice(engines.ENGINES),
+    default=engines.AUTO,
+    show_default=True,
+    help="local: this process; ray: partitions on a Ray cluster; auto: several processes on this machine for much.",
+)
+@click.option("--address", help="The Ray cluster, for --engine ray (RAY_ADDRESS; without one, Ray on this machine).")
+@click.option("--workers", type=click.IntRange(min=1), help="Partitions at once; as many as CPUs by default.")
 @options.home
 @options.device
-def features(home: Path | None, device: str | None) -> None:
-    """Compute the weekly feature snapshots and apply their definitions to Feast's registry."""
-    settings = Settings.from_env(home=home, device=device)
+@click.pass_context
+def features(
+    ctx: click.Context,
+    cadence: int | None,
+    rebuild: bool,
+    engine: str,
+    address: str | None,
+    workers: int | None,
+    home: Path | None,
+    device: str | None,
+) -> None:
+    """Compute the feature snapshots and apply their definitions to Feast's registry.
+
+    Only what new or corrected rows touch is computed. A build that is killed leaves the snapshots as they were.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    settings = Settings.from_env(home=home, device=device, ray_address=address)
+    compute = choose(settings.device)
     with exclusive(settings):
-        pipeline.features(settings, choose(settings.device), Stages(Console()))
+        pipeline.features(
+            settings,
+            compute,
+            Stages(Console()),
+            cadence_days=cadence,
+            rebuild=rebuild,
+            runner=engines.runner(
+                settings, compute, engines.RAY if address and engine == engines.AUTO else engine, workers
+            ),
+        )
+
+
+for command in (list_views, describe, audit_features):
+    features.add_command(command)

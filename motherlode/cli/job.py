@@ -9,6 +9,7 @@ from feature_repo.warehouse.lineage import Lineage
 from feature_repo.warehouse.mapping.read import Project
 from motherlode import bundle
 from motherlode.cli import evaluate, ingest, options, pipeline, project
+from motherlode.cli.labels import give_segments
 from motherlode.cli.main import main
 from motherlode.cli.runlog import logged
 from motherlode.cli.stages import Stages
@@ -38,6 +39,8 @@ def whole(settings: Settings, company: Project, compute: Compute, stages: Stages
     with stages.stage("publish", 1) as advance:
         publish(settings, folder.name)
         advance(folder.name)
+    with stages.stage("labels", 1) as advance:
+        advance(f"{give_segments(settings):,} labels")
     pipeline.keep_times(settings, stages)
     return lineage, folder
 

@@ -5,20 +5,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from feature_repo import store
-from feature_repo.features import catalogue, customers, snapshots
+from feature_repo.mart import customers, manifest, snapshots
+from feature_repo.mart.snapshots import ByWork, Runner
 from feature_repo.warehouse import state, web
 from feature_repo.warehouse.lineage import mapping_of
+from motherlode.cli import engine
 from motherlode.cli.stages import Stages
-from motherlode.compute import Compute, room
+from motherlode.compute import Compute
 from motherlode.errors import DataError
 from motherlode.settings import Settings
 from training import pipeline as training
 
 
-def features(settings: Settings, compute: Compute, stages: Stages) -> None:
-    """Warehouse → feature snapshots, and their definitions into Feast's registry."""
-    with stages.stage("features", len(catalogue.VIEWS)) as advance:
-        snapshots.build(settings, room(compute), on_view=advance)
+def features(
+    settings: Settings,
+    compute: Compute,
+    stages: Stages,
+    *,
+    cadence_days: int | None = None,
+    rebuild: bool = False,
+    runner: Runner | ByWork | None = None,
+) -> None:
+    """Warehouse → feature snapshots, and their definitions into Feast's registry; `engine.runner` says who does it."""
+    runner = runner or engine.runner(settings, compute)
+    with stages.flow("features") as flow:
+        snapshots.build(settings, compute, cadence_days=cadence_days, rebuild=rebuild, runner=runner, on_step=flow)
         customers.write_customers(settings)
         web.write(settings, mapping_of(settings, state.read(settings)).time_zone)
     with stages.stage("feast apply", 1) as advance:
@@ -33,14 +44,14 @@ def require_features(settings: Settings) -> None:
         DataError: no snapshot was built here.
     """
     state.read(settings)  # an older version's home is upgraded first
-    if not snapshots.read(settings):
+    if not manifest.read(settings).views:
         raise DataError(f"There are no feature snapshots in {settings.mart}.", "Run `motherlode features`.")
 
 
 def materialise(settings: Settings, stages: Stages) -> dict[str, int]:
     """Feature snapshots → online store, up to now; returns the rows written by view."""
     written: dict[str, int] = {}
-    with stages.stage("materialise", len(catalogue.VIEWS)) as advance:
+    with stages.stage("materialise", len(manifest.read(settings).views)) as advance:
 
         def view_done(view: str, rows: int) -> None:
             written[view] = rows

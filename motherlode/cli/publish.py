@@ -7,6 +7,7 @@ from rich.console import Console
 
 from motherlode import bundle
 from motherlode.cli import options
+from motherlode.cli.labels import give_segments
 from motherlode.errors import BundleError
 from motherlode.lock import exclusive
 from motherlode.settings import Settings
@@ -19,6 +20,7 @@ from training.publish import publish as put_in_place
 def publish(version: str | None, home: Path | None) -> None:
     """Verify a bundle and make it current; the newest by default. A running server takes it up by itself."""
     settings = Settings.from_env(home=home)
+    console = Console()
     known = bundle.versions(settings.models)
     if version is None:
         if not known:
@@ -26,7 +28,9 @@ def publish(version: str | None, home: Path | None) -> None:
         version = known[-1]
     with exclusive(settings):
         gone = put_in_place(settings, version)
-    console = Console()
-    console.print(f"Bundle {version} is current.")
+        console.print(f"Bundle {version} is current.")
+        labels = give_segments(settings)
+    if labels:
+        console.print(f"Labels given or withdrawn, of the segments that it tells: {labels:,}.", highlight=False)
     if gone:
         console.print(f"Collected: {', '.join(gone)}.")

@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from feature_repo import store
-from feature_repo.features import snapshots
+from feature_repo.mart import given, manifest
 from feature_repo.warehouse import privacy, reencrypt, state
 from motherlode import audit
 from motherlode.cli import ingest, options, pipeline, project
@@ -65,7 +65,8 @@ def _pseudonyms(settings: Settings, stages: Stages, console: Console) -> None:
     customers = privacy.outside_ids(settings, known)  # with those of superseded files, that the load leaves out
     ingest.into_warehouse(settings, project.find(settings), stages)
     customers = list({*customers, *privacy.outside_ids(settings, state.read(settings))})
-    removed = _online(settings, stages, customers) if snapshots.read(settings) else 0
+    given.rename(settings, settings.identity, customers)
+    removed = _online(settings, stages, customers) if manifest.read(settings).views else 0
     version = publish.rebind(settings)
     privacy.conclude(settings)
     audit.record(settings, "rekey", "ended", **keys, rows_removed=removed)

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 import redis
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from feature_repo.features import snapshots
-from feature_repo.features.catalogue import VIEWS, View
+from feature_repo.features.view import View
+from feature_repo.mart import manifest, schedule, views
 from feature_repo.warehouse import state
 from motherlode import bundle, online, packed, redis_server
 from motherlode.cli import options
@@ -34,17 +35,18 @@ def status(home: Path | None) -> None:
         )
     state.read(unbound)  # an older version's home is upgraded first
     with redis_server.running(unbound) as settings:
-        table = Table(title=f"State in {settings.home}")
-        for heading in ("view", "snapshots", "rows", "built", "online rows", "newest event", "fresh"):
-            table.add_column(heading, justify="right" if heading in ("snapshots", "rows", "online rows") else "left")
-        lineage = snapshots.read(settings)
+        table = Table(title=f"State in {settings.home}", box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+        for heading in ("view", "snapshots", "rows", "built", "online", "newest", "fresh"):
+            numeric = heading in ("snapshots", "rows", "online")
+            table.add_column(heading, justify="right" if numeric else "left", no_wrap=heading != "fresh")
+        mart = manifest.read(settings)
         with redis_server.connect(settings) as client:
-            for view in VIEWS:
-                entry = lineage.get(view.name)
+            for view in views.load(settings):
+                entry, times = mart.views.get(view.name), schedule.stood(view, mart)
                 built = (
                     ("–", "–", "–")
                     if entry is None
-                    else (f"{entry.snapshots:,}", f"{entry.rows:,}", entry.created_at[:16])
+                    else (f"{len(times):,}", f"{entry.rows:,}", f"{entry.created_at:%m-%d %H:%M}")
                 )
                 table.add_row(view.name, *built, *_online(client, settings, view))
         console.print(table)
@@ -67,7 +69,7 @@ def _online(client: redis.Redis, settings: Settings, view: View) -> tuple[str, s
     fresh = (
         "yes" if age <= view.ttl.total_seconds() else f"stale by {(age - view.ttl.total_seconds()) / 86400:.0f} days"
     )
-    count = f"{len(keys):,}" if len(keys) < _SAMPLE else f"{_SAMPLE:,} or more"
+    count = f"{len(keys):,}" if len(keys) < _SAMPLE else f"{_SAMPLE:,}+"
     return count, datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%d"), fresh
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from feature_repo import store
-from feature_repo.features import snapshots
+from feature_repo.mart import manifest
 from feature_repo.warehouse import state
 from feature_repo.warehouse import upgrade as warehouse
 from motherlode import bundle
@@ -56,7 +56,7 @@ def _upgrade(settings: Settings, landed: warehouse.Landing, console: Console) ->
     if not warehouse.flipped(settings):
         with stages.flow("warehouse") as flow:
             warehouse.rebuild(settings, landed, flow)
-    if snapshots.read(settings):
+    if manifest.read(settings).views:
         pipeline.features(settings, choose(settings.device), stages)
         pipeline.materialise(settings, stages)
     told = _bundle(settings)
@@ -99,7 +99,7 @@ def _plan(console: Console, settings: Settings, landed: warehouse.Landing) -> No
     ]
     if warehouse.flipped(settings):
         steps[0] = "the warehouse is done: an upgrade that was killed goes on"
-    if snapshots.read(settings):
+    if manifest.read(settings).views:
         steps.insert(1, "feature snapshots are computed anew, applied to the registry, and sent online again")
     steps.append("the bundle that serves is verified and kept")
     console.print(f"{settings.home} is of layout 1; this Motherlode reads {state.VERSION}.", soft_wrap=True)

@@ -13,8 +13,12 @@ from feast import Field, FileSource
 from feast.feature_view import FeatureView
 from feast.types import Float64
 
-from feature_repo import definitions, store
-from feature_repo.features.catalogue import VIEWS
+from feature_repo import store
+from feature_repo.declared import declare
+from feature_repo.features import catalogue
+from feature_repo.features.view import Words
+from feature_repo.mart import manifest
+from feature_repo.mart.manifest import Manifest
 from feature_repo.stores.rows import GRACE
 from motherlode import audit, names
 from motherlode.errors import DataError, StoreError
@@ -24,6 +28,15 @@ from motherlode.packed import Status
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
 
+WORDS = Words(
+    departments={"drug_gm": "DRUG GM"},
+    campaign_types={"type_a": "Type A"},
+    channels={"web": "web"},
+    attributes={"age": "Int64"},
+    purposes=("marketing",),
+)
+VIEWS = catalogue.views(WORDS)
+BY_NAME = {view.name: view for view in VIEWS}
 CUSTOMERS = 20
 WEEKS = 4
 LATEST = datetime.combine(datetime.now(UTC) - timedelta(days=1), datetime.min.time(), UTC)
@@ -32,22 +45,21 @@ TIME = pl.Datetime("us", "UTC")
 
 def column(dtype: pl.DataType, n: int, rng: np.random.Generator) -> pl.Series:
     if isinstance(dtype, pl.List):
-        text = dtype.inner == pl.String
-        rows = [[f"{j}" if text else j / 2 for j in range(int(k))] for k in rng.integers(0, 5, n)]
-        return pl.Series(rows, dtype=dtype)
+        rows = [list(range(int(k))) for k in rng.integers(0, 5, n)]
+        return pl.Series(rows, dtype=pl.List(pl.Int64)).cast(dtype)
     values = [
         None if empty else float(value) for empty, value in zip(rng.random(n) < 0.1, rng.integers(1, 6, n), strict=True)
     ]
-    return pl.Series(values, dtype=pl.Float64).cast(dtype)
+    return pl.Series(values, dtype=pl.Float64).cast(pl.Int64).cast(dtype)
 
 
 def write_mart(settings: Settings, ids: list[str], latest: datetime = LATEST) -> None:
     """Snapshots of every view of the catalogue, with values of the right types."""
-    settings.mart.mkdir(parents=True, exist_ok=True)
+    manifest.write(settings, Manifest(words=WORDS))
     rng = np.random.default_rng(0)
     for view in VIEWS:
         times = [latest - timedelta(weeks=week) for week in range(1 if view.latest_only else WEEKS)]
-        keys = pl.DataFrame({names.CUSTOMER_ID: ids}).join(pl.DataFrame({names.EVENT_TIMESTAMP: times}), how="cross")
+        keys = pl.DataFrame({view.key: ids}).join(pl.DataFrame({names.EVENT_TIMESTAMP: times}), how="cross")
         frame = keys.with_columns(
             pl.col(names.EVENT_TIMESTAMP).cast(TIME),
             *(column(dtype, keys.height, rng).alias(name) for name, dtype in view.features.items()),
@@ -72,12 +84,17 @@ def read(settings: Settings, service: str, ids: list[str]) -> Any:
         return OnlineReader(client, settings.project, store.resolve(settings, service).views).read(ids)
 
 
+def modelled(view: str) -> list[str]:
+    """What the services of models hold of a view: all but its words for people, such as the class of `rfm`."""
+    return [name for name, dtype in BY_NAME[view].features.items() if dtype != pl.String]
+
+
 def test_every_view_of_the_catalogue_is_registered_and_online(bound: Settings) -> None:
     feast = store.open_store(bound)
     assert {view.name for view in feast.list_feature_views()} == {view.name for view in VIEWS}
     assert bound.registry.is_file()
     ids = [f"{i}" for i in range(CUSTOMERS)]
-    for service in (names.SCORING, names.RECOMMENDATION):
+    for service in (names.SCORING, names.RECOMMENDATION, names.PORTRAIT):
         for rows in read(bound, service, [*ids, "nobody"]).values():
             assert rows.status.tolist() == [Status.PRESENT] * CUSTOMERS + [Status.UNKNOWN]
             assert set(rows.event_us.tolist()) == {int(LATEST.timestamp()) * 1_000_000, 0}
@@ -97,16 +114,16 @@ def test_what_is_online_is_the_latest_snapshot(bound: Settings) -> None:
 
 
 def test_a_service_resolves_to_what_the_catalogue_declares(bound: Settings) -> None:
-    catalogue = {view.name: view for view in VIEWS}
     service = store.resolve(bound, names.RECOMMENDATION)
     assert service.name == names.RECOMMENDATION
     assert [request.view for request in service.views] == [names.HISTORY, names.PURCHASES, names.RFM, names.AFFINITY]
     for request in service.views:
-        assert {column.name for column in request.columns} == set(catalogue[request.view].features)
-        assert request.ttl_s == catalogue[request.view].ttl.total_seconds()
+        assert [column.name for column in request.columns] == modelled(request.view)
+        assert request.ttl_s == BY_NAME[request.view].ttl.total_seconds()
     types = {column.name: column.dtype for request in service.views for column in request.columns}
     assert types["latest_items"] == "list<string>"
     assert types["top_weights"] == "list<float32>"
+    assert "rfm_class" not in types
     assert types["recency_score"] == "int32"
     assert types["recency_days"] == "float32"
 
@@ -123,7 +140,8 @@ def test_a_training_frame_keeps_every_label_and_adds_the_features_of_its_time(bo
     )
     frame = store.training_frame(bound, labels, names.SCORING)
     assert frame.select(labels.columns).equals(labels)
-    features = [f"{view.name}__{name}" for view in VIEWS[:5] for name in view.features]
+    views = (names.RFM, names.SPENDING, names.PRICE_SENSITIVITY, names.AFFINITY, names.CAMPAIGN_HISTORY)
+    features = [f"{view}__{name}" for view in views for name in modelled(view)]
     assert frame.columns == [*labels.columns, *features]
     mart = pl.read_parquet(bound.mart / "rfm.parquet").filter(pl.col(names.CUSTOMER_ID) == "3")
     by_time = dict(mart.select(names.EVENT_TIMESTAMP, "tenure_days").iter_rows())
@@ -162,7 +180,7 @@ def test_applying_again_keeps_watermarks_and_drops_what_is_no_longer_declared(bo
     before = {view.name: view.most_recent_end_time for view in feast.list_feature_views()}
     extra = FeatureView(
         name="extra",
-        entities=[definitions.CUSTOMER],
+        entities=[declare(VIEWS).entities["customer"]],
         schema=[Field(name="x", dtype=Float64)],
         source=FileSource(name="extra_source", path="extra.parquet", timestamp_field="event_timestamp"),
     )
@@ -232,7 +250,7 @@ def test_a_new_key_takes_erasures_along_and_leaves_no_row_of_the_old_one(bound: 
         assert store.carry_erasures(new, outside) == 1
         new_keys = new.identity.join_keys_of(outside)
         assert writer.erased(new_keys, ["rfm"]) == [False, True, False]
-        views = len(VIEWS)
+        views = sum(view.key == names.CUSTOMER_ID for view in VIEWS)
         assert store.remove_renamed(new, outside) == 2 + views
         left = {key.decode().split("{")[1][:-1] for key in client.scan_iter("renamed/*{*")}
         assert left == set(new_keys)

@@ -42,7 +42,7 @@ def test_a_response_counts_in_its_own_campaign_alone_and_once() -> None:
         ("b", "1", "Type A", 0),
         ("a", "2", "unknown", 0),
     ]
-    assert frame["event_timestamp"].to_list() == [T, T, T + 5 * DAY]
+    assert frame["event_timestamp"].to_list() == frame["label_start"].to_list() == [T, T, T + 5 * DAY]
     assert frame.schema["event_timestamp"] == TIME
     assert frame.schema["label"] == pl.Int8
 
@@ -119,7 +119,7 @@ def test_labels_agree_with_looking_at_every_purchase(events: list[tuple[str, int
             times = frame.filter(pl.col("customer_id") == customer)["event_timestamp"].to_list()
             if any(time < moment for time in times):
                 stayed = any(moment <= time < moment + horizon for time in times)
-                expected.append((customer, moment, int(not stayed)))
+                expected.append((customer, moment, moment, moment + horizon, int(not stayed)))
     assert answer.rows() == expected
 
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import polars as pl
 import pytest
 
-from feature_repo.features import affinity, rfm
+from feature_repo.features import catalogue
+from feature_repo.mart import words
 from feature_repo.warehouse import demo, pipeline, tables
 from motherlode import names
 from motherlode.compute import Compute
@@ -36,10 +37,13 @@ def frames(integrated: dict[str, pl.LazyFrame]) -> Frames:
     transactions = integrated[names.TRANSACTIONS].collect()
     last = transactions.select(pl.col(names.EVENT_TIMESTAMP).max()).item()
     snapshots = pl.LazyFrame({names.EVENT_TIMESTAMP: [last - timedelta(weeks=week) for week in range(48)]})
+    known = {view.name: view for view in catalogue.views(words.find(integrated))}
     views = []
-    for name, module in ((names.RFM, rfm), (names.AFFINITY, affinity)):
-        built = module.build(integrated, snapshots).collect()
-        views.append(built.rename({column: f"{name}__{column}" for column in built.columns if column not in KEYS}))
+    for view in (known[names.RFM], known[names.AFFINITY]):
+        rows = view.build(integrated, snapshots)
+        rows = rows if view.across is None else view.across(rows)
+        told = [pl.col(name).alias(f"{view.name}__{name}") for name, it in view.features.items() if it.is_numeric()]
+        views.append(rows.select(*KEYS, *told).collect())
     features = views[0].join(views[1], on=KEYS, how="left")
     return Frames(transactions, integrated[names.ITEMS].collect(), features)
 
