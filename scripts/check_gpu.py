@@ -1,5 +1,7 @@
 """`make check-gpu`: hold the GPU code against the real RAPIDS wheels, on a machine without a GPU.
 
+`scripts/check_gpu.py FOLDER [--home HOME]` checks the plans alone, with the views of one's own in `FOLDER/features`.
+
 Makes an environment of those wheels at their locked versions, or finds the one made before, and runs
 `scripts.gpu_check` in it. Needs the standard library alone.
 """
@@ -26,7 +28,10 @@ def main() -> int:
         return 1
     # No GPU is looked at even where there is one: what passes here passes everywhere.
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run([python, "-m", "scripts.gpu_check"], env=variables, cwd=ROOT, check=False).returncode
+    # Paths are the caller's: the child works elsewhere.
+    given = [each if each.startswith("-") else str(Path(each).absolute()) for each in sys.argv[1:]]
+    command = [str(python), "-m", "scripts.gpu_check", *given]
+    return subprocess.run(command, env=variables, cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Which plans run wholly on the GPU: every feature view, and the point-in-time join."""
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -11,29 +10,31 @@ from unittest import mock
 
 import polars as pl
 
-from feature_repo.features.catalogue import VIEWS, View
 from feature_repo.stores import join
-from feature_repo.warehouse.contract import SCHEMAS
 from motherlode import names
-from scripts.gpu_check import execution
+from scripts.gpu_check import execution, views
 from scripts.gpu_check.verdict import Verdict
-
-Plan = Callable[[Mapping[str, pl.LazyFrame]], pl.LazyFrame]
-"""Integrated tables by name → a plan."""
+from scripts.gpu_check.views import Plan
 
 _KEYS: Final = (names.CUSTOMER_ID, "other_key")
 _TTL_US: Final = 35 * 86_400_000_000
 
 
-def examine(gpu: Any, folder: Path) -> list[Verdict]:
+def examine(gpu: Any, folder: Path, project: Path, home: Path | None = None) -> list[Verdict]:
     """A verdict on each plan of ours, by name, and on each that must be caught.
 
     Args:
         gpu: the GPU room.
         folder: where files may be written.
+        project: the folder of a company's mapping, whose own views (`features/*.py`) are checked too.
+        home: where its integrated tables lie, for the columns of its own; None: the contract's alone.
+
+    Raises:
+        DataError: one of its own views cannot be loaded.
     """
-    tables = _tables(folder)
-    ours = [Verdict(f"plan {name}", problem(gpu, plan, tables)) for name, plan in (*_views(), *_joins(folder))]
+    tables = views.tables(folder, home)
+    known = (*views.plans(project), *_joins(folder))
+    ours = [Verdict(f"plan {name}", problem(gpu, plan, tables)) for name, plan in known]
     caught = [
         Verdict(f"caught: a plan with {name}", _missed(problem(gpu, plan, tables), finding))
         for name, (plan, finding) in _UNFIT.items()
@@ -74,25 +75,6 @@ def _root(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _tables(folder: Path) -> Mapping[str, pl.LazyFrame]:
-    """The integrated tables as a run reads them: scans of Parquet files of the contract's schema."""
-    for name, schema in SCHEMAS.items():
-        empty = pl.DataFrame({column: [None, None] for column in schema}, schema=schema)
-        empty.write_parquet(folder / f"{name}.parquet")
-    return {name: pl.scan_parquet(folder / f"{name}.parquet", glob=False) for name in SCHEMAS}
-
-
-def _views() -> Iterator[tuple[str, Plan]]:
-    weeks = [datetime(2017, 2, 1, tzinfo=UTC), datetime(2017, 2, 8, tzinfo=UTC)]
-    snapshots = pl.LazyFrame({names.EVENT_TIMESTAMP: weeks}, schema={names.EVENT_TIMESTAMP: pl.Datetime("us", "UTC")})
-    for view in VIEWS:
-        yield f"view {view.name}", partial(_build, view, snapshots)
-
-
-def _build(view: View, snapshots: pl.LazyFrame, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
-    return view.build(tables, snapshots)
-
-
 def _joins(folder: Path) -> Iterator[tuple[str, Plan]]:
     """The point-in-time join in each of its variants, from a file as the offline store opens it."""
     path = folder / "mart.parquet"
@@ -120,8 +102,7 @@ def _join(
     ).filter(pl.col(join.EVENT) <= 0)
     text = dict.fromkeys(keys, pl.String())
     labels = pl.DataFrame({name: ["1"] for name in keys} | {join.TIME: [0], join.LABEL: [0]}, schema_overrides=text)
-    plan = join.PLANS["gpu"]
-    picked = join.pick(labels.lazy(), features, keys, ttl_us=ttl_us, plan=plan, by_created=by_created)
+    picked = join.pick(labels.lazy(), features, keys, ttl_us=ttl_us, by_created=by_created)
     return join.take(picked, source, ["value", "items"])
 
 

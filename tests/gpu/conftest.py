@@ -1,20 +1,45 @@
-"""The parity suite's two rooms, and random histories of customers."""
+"""The parity suite's rooms, and the random histories that every view's own tests are held against too."""
 
+import importlib.util
+import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
-from feature_repo.features.affinity import DEPARTMENTS
-from feature_repo.warehouse.contract import SCHEMAS
 from motherlode import names
 from motherlode.compute import Compute, Room, room
 
-FIRST_DAY = datetime(2017, 1, 4, tzinfo=UTC)
-WEEKS = 30
+SHARED = Path(__file__).parents[1] / "feature_repo" / "features" / "conftest.py"
+
+Tables = Mapping[str, pl.LazyFrame]
+
+
+class InMemory:
+    """Polars' other engine on the CPU: it shows that the suite compares what it says, where there is no GPU."""
+
+    def collect(self, lf: pl.LazyFrame) -> pl.DataFrame:
+        return lf.collect(engine="in-memory")
+
+
+@dataclass(frozen=True)
+class World:
+    """Random histories of customers.
+
+    Attributes:
+        tables: seed → integrated tables by name, full of ties, nulls, returns and events on the windows' edges.
+        views: every view, in the words of these histories.
+        snapshots: the times asked about.
+    """
+
+    tables: Callable[[int], Tables]
+    views: Mapping[str, Any]
+    snapshots: pl.LazyFrame
 
 
 @pytest.fixture(scope="session")
@@ -28,100 +53,49 @@ def cpu() -> Room:
 
 
 @pytest.fixture(scope="session")
-def snapshots() -> pl.LazyFrame:
-    """Weekly from the fourth week on, and one after all of the data."""
-    times = [FIRST_DAY + timedelta(weeks=week) for week in (*range(4, WEEKS + 1), WEEKS + 20)]
-    return pl.LazyFrame({names.EVENT_TIMESTAMP: times}, schema={names.EVENT_TIMESTAMP: pl.Datetime("us", "UTC")})
+def other(request: pytest.FixtureRequest) -> Any:
+    """What the CPU room is compared with: the GPU room; or, in the suite's own check, Polars' other engine."""
+    return InMemory() if request.param == "in-memory" else request.getfixturevalue("gpu_room")
 
 
 @pytest.fixture(scope="session")
-def history() -> Callable[[int], Mapping[str, pl.LazyFrame]]:
-    """Seed → integrated tables by name, full of ties, nulls, returns, free lines and events on the boundaries."""
-    return _history
-
-
-def _history(seed: int) -> Mapping[str, pl.LazyFrame]:
-    random = np.random.default_rng(seed)
-    customers, items, campaigns = 30, 40, 6
-    tables = {
-        names.TRANSACTIONS: _transactions(random, customers, items, lines=int(random.integers(1, 1500))),
-        names.ITEMS: _items(random, items),
-        names.CUSTOMERS: {names.CUSTOMER_ID: [str(i) for i in range(customers)]},
-        names.CAMPAIGNS: _campaigns(random, campaigns),
-        names.CONTACTS: _contacts(random, customers, campaigns, rows=60),
-        names.RESPONSES: _contacts(random, customers, campaigns, rows=25),
-    }
-    return {name: _frame(name, columns).lazy() for name, columns in tables.items()}
-
-
-def _frame(name: str, columns: Mapping[str, Any]) -> pl.DataFrame:
-    """A table of the contract; columns that are not given are null."""
-    schema = SCHEMAS[name]
-    given = pl.DataFrame({column: values for column, values in columns.items() if column in schema}, strict=False)
-    return given.select(
-        (pl.col(column) if column in given.columns else pl.lit(None)).cast(dtype).alias(column)
-        for column, dtype in schema.items()
+def world() -> World:
+    shared = _shared()
+    return World(
+        tables=lru_cache(maxsize=None)(lambda seed: shared.as_tables(shared.random_rows(seed))),
+        views={name: shared.declared(name) for name in shared.catalogue.MODULES},
+        snapshots=shared.as_snapshots(shared.SNAPSHOTS),
     )
 
 
-def _transactions(random: np.random.Generator, customers: int, items: int, lines: int) -> Mapping[str, Any]:
-    baskets = random.integers(0, max(1, lines // 4), size=lines)
-    owner = random.integers(0, customers, size=lines)[baskets]
-    times = _times(random, lines)
-    at = [times[basket] for basket in baskets]
+def _shared() -> ModuleType:
+    """The views' own conftest, which pytest imports for its own folder alone."""
+    spec = importlib.util.spec_from_file_location("gpu_histories", SHARED)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def coded(tables: Tables) -> Tables:
+    """The tables as a partition has them: customers by number, not in the order of their ids."""
+    keyed = {name: table.collect() for name, table in tables.items()}
+    ids = pl.concat([each[names.CUSTOMER_ID] for each in keyed.values() if names.CUSTOMER_ID in each.columns])
+    known = ids.drop_nulls().unique().sort(descending=True)
+    codes = pl.DataFrame({names.CUSTOMER_ID: known, "code": pl.int_range(len(known), eager=True)})
     return {
-        names.CUSTOMER_ID: [str(each) for each in owner],
-        names.BASKET_ID: [str(each) for each in baskets],
-        names.STORE_ID: [str(each % 5) for each in baskets],
-        names.ITEM_ID: [str(each) for each in random.integers(0, items, size=lines)],
-        names.QUANTITY: random.choice([-1, 1, 1, 2, 5], size=lines),
-        names.AMOUNT: np.round(random.choice([0.0, 1.0, -1.0, 1.0], size=lines) * random.gamma(2, 3, size=lines), 2),
-        names.RETAIL_DISCOUNT: np.round(random.choice([0.0, 1.0], size=lines) * random.gamma(1, 1, size=lines), 2),
-        names.COUPON_DISCOUNT: np.round(random.choice([0.0, 0.0, 1.0], size=lines) * random.gamma(1, 1, size=lines), 2),
-        names.EVENT_TIMESTAMP: at,
-        names.LOCAL_TIMESTAMP: [(time - timedelta(hours=5)).replace(tzinfo=None) for time in at],
+        name: each.join(codes, on=names.CUSTOMER_ID, how="left", maintain_order="left")
+        .with_columns(pl.col("code").alias(names.CUSTOMER_ID))
+        .drop("code")
+        .lazy()
+        if names.CUSTOMER_ID in each.columns
+        else each.lazy()
+        for name, each in keyed.items()
     }
 
 
-def _times(random: np.random.Generator, n: int) -> list[datetime]:
-    """Hours of the data's weeks; a third of them exactly at a snapshot's midnight, or a microsecond to either side."""
-    hours = random.integers(0, WEEKS * 7 * 24, size=n)
-    times = [FIRST_DAY + timedelta(hours=int(hour)) for hour in hours]
-    near = random.random(n) < 1 / 3
-    return [
-        FIRST_DAY + timedelta(weeks=int(random.integers(WEEKS)), microseconds=int(random.integers(-1, 2)))
-        if on
-        else time
-        for on, time in zip(near, times, strict=True)
-    ]
-
-
-def _items(random: np.random.Generator, items: int) -> Mapping[str, Any]:
-    departments = [*DEPARTMENTS.values(), "SOMETHING ELSE", None]
-    return {
-        names.ITEM_ID: [str(i) for i in range(items)],
-        names.OUTSIDE_ID: list(range(items)),
-        names.ITEM_NAME: [f"item {i}" for i in range(items)],
-        names.DEPARTMENT: [departments[i] for i in random.integers(len(departments), size=items)],
-        names.CATEGORY: ["a category"] * items,
-        names.BRAND: [("Private", "National", None)[i] for i in random.integers(3, size=items)],
-    }
-
-
-def _campaigns(random: np.random.Generator, campaigns: int) -> Mapping[str, Any]:
-    starts = _times(random, campaigns)
-    return {
-        names.CAMPAIGN_ID: [str(i) for i in range(campaigns)],
-        names.CAMPAIGN_TYPE: [f"Type {'ABC'[i % 3]}" for i in range(campaigns)],
-        names.STARTED_AT: starts,
-        names.ENDED_AT: [start + timedelta(weeks=4) for start in starts],
-    }
-
-
-def _contacts(random: np.random.Generator, customers: int, campaigns: int, rows: int) -> Mapping[str, Any]:
-    return {
-        names.CUSTOMER_ID: [str(each) for each in random.integers(0, customers, size=rows)],
-        names.CAMPAIGN_ID: [str(each) for each in random.integers(0, campaigns, size=rows)],
-        names.COUPON_ID: [str(each) for each in random.integers(0, 9, size=rows)],
-        names.EVENT_TIMESTAMP: _times(random, rows),
-    }
+@pytest.fixture(scope="session")
+def as_partition() -> Callable[[Tables], Tables]:
+    return coded
