@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 
 from feature_repo import store
-from feature_repo.features import snapshots
-from feature_repo.features.catalogue import VIEWS
+from feature_repo.features import catalogue
+from feature_repo.features.view import Words
+from feature_repo.mart import manifest
+from feature_repo.mart.manifest import Built, Manifest, Piece
 from feature_repo.warehouse import state
 from feature_repo.warehouse.state import Integrated, Load, Part, State
 from motherlode import bundle, names
@@ -78,7 +80,8 @@ def write_home(company: "Company", now: datetime) -> None:
     table = Integrated(table=names.CUSTOMERS, parts={"": known}, inputs={}, rows=len(ids))
     state.write(company.settings, State(identities=(part,), integrated={names.CUSTOMERS: table}, loads=(load,)))
     time = pl.Datetime("us", "UTC")
-    for view in VIEWS:
+    built = {}
+    for view in catalogue.views(Words()):
         rows = [
             {names.CUSTOMER_ID: str(customer), names.EVENT_TIMESTAMP: now - timedelta(seconds=age_s), **values}
             for customer, views in ROWS.items()
@@ -87,7 +90,11 @@ def write_home(company: "Company", now: datetime) -> None:
         ]
         schema = {names.CUSTOMER_ID: pl.String(), names.EVENT_TIMESTAMP: time, **view.features}
         frame = pl.DataFrame(rows, schema=schema).with_columns(pl.lit(now, time).alias(names.CREATED_TIMESTAMP))
-        frame.write_parquet(snapshots.path_of(company.settings, view.name))
+        path = company.settings.mart / f"{view.name}.parquet"
+        frame.write_parquet(path)
+        piece = Piece(path=path.name, partition=-1, era="", rows=frame.height, sha256=sha256(path))
+        built[view.name] = Built(view=view.name, code="", pieces=(piece,), rows=frame.height, created_at=now, seconds=0)
+    manifest.write(company.settings, Manifest(snapshots=(now,), views=built))
     store.apply(company.settings)
 
 
