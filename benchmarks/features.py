@@ -1,9 +1,10 @@
 """Claim: every customer feature of 100 million purchase lines, weekly, within 10 minutes and 12 GB on 2 cores.
 
-For each size the whole catalogue is built: first, again without news, after a week-old file of late lines, and after
-one more day; then anew by Ray on this machine, whose rows are compared with the first ones. `MOTHERLODE_BENCH_LINES`
-names other sizes: `1.5e6,1e7,1e8`; `MOTHERLODE_BENCH_ENGINES` one of `local` and `ray`. A size needs about 200 bytes of
-disk a line while it runs. The plot of docs/scale.md is drawn from the figures.
+For each size the whole catalogue is built, by the engine that a user gets unasked: first, again without news, after a
+file of late lines, and after one more day; and once more by `--engine ray` on this machine, whose rows are compared
+with the first ones. `MOTHERLODE_BENCH_LINES` names other sizes: `1.5e6,1e7,1e8`, the last of which the goals are of;
+`MOTHERLODE_BENCH_ENGINES=local` leaves Ray's build out. A size needs about 200 bytes of disk a line while it runs. The
+plot of docs/scale.md is drawn from the figures.
 """
 
 import os
@@ -146,12 +147,14 @@ def _same(ours: Settings, theirs: Settings, view: str) -> None:
 
 def _rows(it: Measured, smallest: Measured) -> list[Row]:
     what, promised = f"{it.lines:,} lines", it.lines == GOAL_LINES
+    # What was promised of 100 million lines says nothing of fewer, which would always keep it.
+    seconds, memory = (f"<= {GOAL_SECONDS}", f"<= {GOAL_GB}") if promised else ("", "")
     line, least = it.first.seconds / it.lines, smallest.first.seconds / smallest.lines
     rows = [
         Row(f"{what}, ingest", it.ingest.seconds, "s"),
-        Row(f"{what}, first build", it.first.seconds, "s", goal=f"<= {GOAL_SECONDS}" if promised else ""),
+        Row(f"{what}, first build", it.first.seconds, "s", goal=seconds),
         Row(f"{what}, first build, a line", line * 1e6, "µs", f"{smallest.lines:,} lines", least / line),
-        Row(f"{what}, first build, peak memory", it.first.peak / 2**30, "GB", goal=f"<= {GOAL_GB}"),
+        Row(f"{what}, first build, peak memory", it.first.peak / 2**30, "GB", goal=memory),
         Row(f"{what}, partitions", it.partitions, ""),
         Row(f"{what}, rows written", it.rows, "rows"),
         Row(f"{what}, features", it.features, "columns"),
@@ -159,12 +162,12 @@ def _rows(it: Measured, smallest: Measured) -> list[Row]:
         Row(f"{what}, nothing new", it.again.seconds, "s", "first build", it.first.seconds / it.again.seconds),
         Row(f"{what}, a late file", it.late.seconds, "s", "first build", it.first.seconds / it.late.seconds),
         Row(f"{what}, one more day", it.day.seconds, "s", "first build", it.first.seconds / it.day.seconds),
-        Row(f"{what}, one more day, peak memory", it.day.peak / 2**30, "GB", goal=f"<= {GOAL_GB}"),
+        Row(f"{what}, one more day, peak memory", it.day.peak / 2**30, "GB", goal=memory),
     ]
     if it.ray is not None:
         rows += [
-            Row(f"{what}, by Ray here", it.ray.seconds, "s", "one process", it.first.seconds / it.ray.seconds),
-            Row(f"{what}, by Ray here, peak memory", it.ray.peak / 2**30, "GB", goal=f"<= {GOAL_GB}"),
+            Row(f"{what}, by Ray here", it.ray.seconds, "s", "first build", it.first.seconds / it.ray.seconds),
+            Row(f"{what}, by Ray here, peak memory", it.ray.peak / 2**30, "GB", goal=memory),
         ]
     return rows
 

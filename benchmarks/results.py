@@ -1,18 +1,24 @@
 """The figures of a benchmark: a table for people and a file for the record."""
 
 import json
+import operator
 import os
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
 FOLDER = Path(__file__).parent / "results"
+
+_GOAL: Final = re.compile(r"(<=|>=|<|>) *([\d,]+(?:\.\d+)?)")
+_HOLDS: Final = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,8 @@ class Row:
         value, unit: the figure.
         peer: what it is compared with, in the same run; empty where there is none.
         ratio: how many times better than the peer; None without one.
-        goal: what was promised, as text; empty where nothing was.
+        goal: what was promised, as text; empty where nothing was. A number with <= or >= before it, in the row's
+            unit, is held against the figure.
     """
 
     what: str
@@ -34,11 +41,19 @@ class Row:
     ratio: float | None = None
     goal: str = ""
 
+    @property
+    def kept(self) -> str:
+        """Whether a goal that is a number was "met" or "MISSED"; empty where there is none."""
+        told = _GOAL.fullmatch(self.goal)
+        if told is None:
+            return ""
+        return "met" if _HOLDS[told[1]](self.value, float(told[2].replace(",", ""))) else "MISSED"
+
 
 def publish(name: str, rows: Sequence[Row]) -> Path:
-    """Print the rows and write them to `results/<name>.json`, machine and date beside them."""
+    """Print the rows, a missed goal in red, and write them to `results/<name>.json`, machine and date beside them."""
     table = Table(title=name)
-    for heading in ("what", "value", "unit", "peer", "ratio", "goal"):
+    for heading in ("what", "value", "unit", "peer", "ratio", "goal", "kept"):
         table.add_column(heading, justify="right" if heading in ("value", "ratio") else "left")
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
@@ -49,6 +64,8 @@ def publish(name: str, rows: Sequence[Row]) -> Path:
             row.peer,
             ratio,
             row.goal,
+            row.kept,
+            style="bold red" if row.kept == "MISSED" else None,
         )
     Console().print(table)
     FOLDER.mkdir(exist_ok=True)
@@ -62,7 +79,7 @@ def publish(name: str, rows: Sequence[Row]) -> Path:
             "python": platform.python_version(),
             "system": platform.system(),
         },
-        "rows": [asdict(row) for row in rows],
+        "rows": [asdict(row) | {"kept": row.kept} for row in rows],
     }
     path.write_text(json.dumps(record, indent=1) + "\n")
     return path

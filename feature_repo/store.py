@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 import yaml
-from feast import FeatureStore, FeatureView
+from feast import FeatureService, FeatureStore, FeatureView
 from feast.errors import FeastObjectNotFoundException
 from feast.infra.common.materialization_job import MaterializationTask
 from feast.repo_config import RepoConfig
@@ -22,7 +22,7 @@ from feature_repo.stores.job import MotherlodeRetrievalJob
 from feature_repo.warehouse import privacy, state
 from motherlode import audit, names, redis_server
 from motherlode.bundle import Service
-from motherlode.errors import StoreError
+from motherlode.errors import DataError, StoreError
 from motherlode.online import OnlineWriter, ViewRequest, entity_text
 from motherlode.packed import Column
 from motherlode.settings import Settings
@@ -104,17 +104,19 @@ def training_frame(
     labels: pl.DataFrame,
     service: str,
     *,
-    label: str = names.LABEL,
+    label: str | None = None,
     window_start: str | None = None,
 ) -> pl.DataFrame:
     """The features of each label as they were known at its time.
 
     Args:
         settings: whose mart, and on what device to join.
-        labels: `customer_id`, `event_timestamp` (naive is UTC) and any columns of its own. `label_start` and
-            `label_end`, where they are there, are the window that the label is measured over.
+        labels: `customer_id` (the join key: what `settings.identity.join_key` makes of the company's id),
+            `event_timestamp` (naive is UTC) and any columns of its own. `label_start` and `label_end`, where they are
+            there, are the window that the label is measured over.
         service: the feature service: `names.SCORING`, `names.RECOMMENDATION` or `names.PORTRAIT`.
-        label: the column that is predicted: it alone may be one that the mapping calls `after_outcome`.
+        label: the column that is predicted, `label` by default: it alone may be one that the mapping calls
+            `after_outcome`.
         window_start: the column that says when the label's window starts, where it is not called `label_start`.
 
     Returns:
@@ -122,15 +124,25 @@ def training_frame(
         the customer had none or they were older than their time to live.
 
     Raises:
-        StoreError, DataError: the service is unknown, or the labels do not fit; a label's window starts before its
-            features end; the labels carry a column that is known only after the outcome.
+        StoreError, DataError: the service is unknown, or the labels do not fit, or lack a column that is named; a
+            label's window starts, or has ended, before its features end; the labels carry a column that is known only
+            after the outcome.
     """
+    if not isinstance(labels, pl.DataFrame):
+        raise DataError(
+            f"The labels are a {type(labels).__module__.partition('.')[0]} {type(labels).__name__}.",
+            "Give a Polars DataFrame: pl.from_pandas(labels), or labels.collect() of a LazyFrame.",
+        )
+    if label is not None:
+        leakage.require(labels, label)
     leakage.check_windows(labels, window_start)
-    leakage.check_columns(settings, labels, label)
+    leakage.check_columns(settings, labels, label or names.LABEL)
     store = open_store(settings)
+    asked = _service(store, service)
+    _refuse_taken(labels, asked)
     job = store.get_historical_features(
         entity_df=labels,  # our store reads Polars; Feast only passes it on
-        features=_service(store, service),
+        features=asked,
         full_feature_names=True,
     )
     if not isinstance(job, MotherlodeRetrievalJob):
@@ -138,6 +150,13 @@ def training_frame(
             f"The offline store answers a {type(job).__name__}.", "Restore offline_store in feature_store.yaml."
         )
     return labels.hstack(job.features())
+
+
+def _refuse_taken(labels: pl.DataFrame, service: FeatureService) -> None:
+    for projection in service.feature_view_projections:
+        for field in projection.features:
+            if (name := f"{projection.name_alias or projection.name}__{field.name}") in labels.columns:
+                raise StoreError(f"The labels have a column {name!r}, and so is a feature called.", "Rename theirs.")
 
 
 def resolve(settings: Settings, service: str) -> Service:
@@ -219,7 +238,7 @@ def _customer_views(store: FeatureStore) -> Sequence[FeatureView]:
     return [view for view in store.list_feature_views() if view.join_keys == [names.CUSTOMER_ID]]
 
 
-def _service(store: FeatureStore, name: str) -> Any:
+def _service(store: FeatureStore, name: str) -> FeatureService:
     try:
         return store.get_feature_service(name)
     except FeastObjectNotFoundException as error:

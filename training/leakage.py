@@ -67,6 +67,7 @@ class Audit:
         ones: of them, where the label has two values; else None.
         threshold: from which a feature is suspected.
         chance: what the best of the features reaches by chance, in one of a hundred tries.
+        known: rows in which any feature is present.
         powers: every feature, the best first.
     """
 
@@ -75,6 +76,7 @@ class Audit:
     ones: int | None
     threshold: float
     chance: float
+    known: int
     powers: tuple[Power, ...]
 
     @property
@@ -88,7 +90,8 @@ def audit(frame: pl.DataFrame, label: str, threshold: float = THRESHOLD, seed: i
 
     Args:
         frame: `customer_id`, the label, and the features as `view__feature`, as `store.training_frame` gives them.
-        label: of two values (the later in order is the one that counts), or a number; rows without it are left out.
+        label: of two values (the later in order is the one that counts), or a number; rows without it, or with
+            NaN, are left out.
         threshold: from which a feature is suspected, 0 to 1.
         seed: of the folds and of chance.
 
@@ -100,7 +103,7 @@ def audit(frame: pl.DataFrame, label: str, threshold: float = THRESHOLD, seed: i
     features = [name for name in frame.columns if _SEPARATOR in name and name != label]
     if not features:
         raise DataError("The training frame holds no feature.", "Name a service that has some.")
-    told = frame.filter(pl.col(label).is_not_null()).sort(names.CUSTOMER_ID, maintain_order=True)
+    told = labelled(frame, label).sort(names.CUSTOMER_ID, maintain_order=True)
     target = _target(told[label])
     powers = [
         max(
@@ -115,8 +118,21 @@ def audit(frame: pl.DataFrame, label: str, threshold: float = THRESHOLD, seed: i
         ones=int((target.centred > 0).sum()) if target.binary else None,
         threshold=threshold,
         chance=_chance(told, label, features, seed),
+        known=_known(told, features),
         powers=tuple(sorted(powers, key=lambda it: (-it.value, it.feature))),
     )
+
+
+def labelled(frame: pl.DataFrame, label: str) -> pl.DataFrame:
+    """The rows that have a label; NaN is none."""
+    return frame.filter(~_missing(frame[label]))
+
+
+def _known(frame: pl.DataFrame, features: Sequence[str]) -> int:
+    there = np.zeros(frame.height, dtype=bool)
+    for name in features:
+        there |= ~_missing(frame[name]).to_numpy()
+    return int(there.sum())
 
 
 def shown(column: str) -> str:

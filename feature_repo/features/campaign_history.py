@@ -2,14 +2,18 @@
 
 Grain: customer × snapshot, from `contacts`, `responses` and `campaigns`. A contact counts from its own time, a
 response from its. `contacts_*` count contacts; `campaigns_total` the campaigns that contacted the customer or that it
-answered; `responses_*` the campaigns that it answered, once each, `responses_84d` those with an answer in the last 84
-days. `contacts_<type>` and `responses_<type>` are of one kind of campaign, `contacts_by_<channel>` of one channel.
-`response_rate` is shrunk towards one answer in twenty campaigns, (responses + 1) / (campaigns + 20): the mean under a
-Beta(1, 19) prior. Days are whole and fraction, null where there is nothing to count from; counts are 0 then.
+answered; `responses_*` the campaigns that it answered, once each, `responses_84d` those with an answer in the last
+`windows.QUARTER`. `contacts_<type>` and `responses_<type>` are of one kind of campaign, `contacts_by_<channel>` of one
+channel. A response has no channel: `responses_by_<channel>` counts the campaigns answered that had contacted the
+customer by it, at the first answer's time or before; one campaign may count by several, one that nobody was contacted
+for by none. Channels are those of purchases, contacts and events together, so some may count none at all.
+`response_rate` is (responses + a) / (campaigns + b), a `windows.PRIOR_RESPONSES` and b `windows.PRIOR_CAMPAIGNS`: the
+mean under a Beta(a, b - a) prior. Days are whole and fraction, null where there is nothing to count from; counts are 0
+then.
 
 Fatigue: contacts by window, contacts after the newest response (all, where there is none), the mean gap between
-contacts, and of the newest five contacts the share that got no answer: none to the contact's campaign at its time or
-after. Contacts of one moment stand in the order of their campaigns' ids.
+contacts, and of the `windows.NEWEST_CONTACTS` newest contacts the share that got no answer: none to the contact's
+campaign at its time or after. Contacts of one moment stand in the order of their campaigns' ids.
 """
 
 from datetime import timedelta
@@ -32,28 +36,28 @@ READS: Final = (
     names.FEEDBACK,
 )
 
-PRIOR_RESPONSES: Final = 1
-PRIOR_CONTACTS: Final = 20
-NEWEST: Final = 5
-"""Contacts that `share_unanswered` looks at."""
-
+_PRIOR: Final = f"{windows.PRIOR_RESPONSES} in {windows.PRIOR_CAMPAIGNS}"
+_MONTH, _QUARTER = windows.label(windows.MONTH), windows.label(windows.QUARTER)
+_LATELY: Final = f"the last {windows.QUARTER.days} days"
 _NUMBER: Final = pl.Float32()
 _FIXED: Final = {
     "contacts_total": Feature(_NUMBER, "contacts", "contacts so far"),
-    "contacts_28d": Feature(_NUMBER, "contacts", "contacts in the last 28 days"),
-    "contacts_84d": Feature(_NUMBER, "contacts", "contacts in the last 84 days"),
+    f"contacts_{_MONTH}": Feature(_NUMBER, "contacts", f"contacts in the last {windows.MONTH.days} days"),
+    f"contacts_{_QUARTER}": Feature(_NUMBER, "contacts", f"contacts in {_LATELY}"),
     "campaigns_total": Feature(_NUMBER, "campaigns", "campaigns that contacted the customer, or that it answered"),
     "responses_total": Feature(_NUMBER, "campaigns", "campaigns answered so far"),
-    "responses_84d": Feature(_NUMBER, "campaigns", "campaigns with an answer in the last 84 days"),
-    "response_rate": Feature(_NUMBER, "share 0–1", "campaigns answered of all, shrunk towards 1 in 20"),
+    f"responses_{_QUARTER}": Feature(_NUMBER, "campaigns", f"campaigns with an answer in {_LATELY}"),
+    "response_rate": Feature(_NUMBER, "share 0–1", f"campaigns answered of all, shrunk towards {_PRIOR}"),
     "days_since_contact": Feature(_NUMBER, "days", "since the newest contact"),
     "days_since_response": Feature(_NUMBER, "days", "since the newest response"),
     "contacts_since_response": Feature(_NUMBER, "contacts", "contacts after the newest response"),
     "contact_gap_days": Feature(_NUMBER, "days", "mean gap between contacts; null below two"),
-    "share_unanswered": Feature(_NUMBER, "share 0–1", "of the newest five contacts, those that got no answer"),
+    "share_unanswered": Feature(
+        _NUMBER, "share 0–1", f"of the {windows.NEWEST_CONTACTS} newest contacts, those that got no answer"
+    ),
 }
 _BY: Final = "by_"
-_WINDOW: Final = {windows.label(window): window for window in (windows.MONTH, windows.QUARTER)}
+_WINDOW: Final = {_MONTH: windows.MONTH, _QUARTER: windows.QUARTER}
 _WHO: Final = names.CUSTOMER_ID
 _PAIR: Final = (_WHO, names.CAMPAIGN_ID)
 _NEWEST: Final = ("contacted", "responded", "contacts_by_then")
@@ -69,6 +73,9 @@ def features(words: Words) -> dict[str, Feature]:
             named[f"{event}_{_type(slug)}"] = Feature(_NUMBER, unit, f"{event} so far, campaigns of kind {word!r}")
     for slug, word in words.channels.items():
         named[f"contacts_{_BY}{slug}"] = Feature(_NUMBER, "contacts", f"contacts so far, by {word!r}")
+    for slug, word in words.channels.items():
+        doc = f"campaigns answered so far that had contacted the customer by {word!r}"
+        named[f"responses_{_BY}{slug}"] = Feature(_NUMBER, "campaigns answered", doc)
     return named
 
 
@@ -81,10 +88,10 @@ def build(tables: Tables, snapshots: pl.LazyFrame, words: Words) -> pl.LazyFrame
     first = tables[names.CONTACTS].group_by(_WHO).agg(micros(pl.col(names.EVENT_TIMESTAMP).min()).alias("first"))
     counted = counted.join(first, on=_WHO, how="left")
     numbered = _numbered(tables)
-    for back in range(NEWEST):
+    for back in range(windows.NEWEST_CONTACTS):
         counted = counted.join(_answered(numbered, back), on=[_WHO, "contacts_total"], how="left")
     contacts, responses = pl.col("contacts_total"), pl.col("responses_total")
-    rate = share(responses + PRIOR_RESPONSES, pl.col("campaigns_total") + PRIOR_CONTACTS)
+    rate = share(responses + windows.PRIOR_RESPONSES, pl.col("campaigns_total") + windows.PRIOR_CAMPAIGNS)
     measured = counted.with_columns(
         rate.alias("response_rate"),
         days(pl.col(AT) - pl.col("contacted")).alias("days_since_contact"),
@@ -143,6 +150,15 @@ def _events(tables: Tables, words: Words) -> list[pl.LazyFrame]:
     types = {_type(slug): pl.col(names.CAMPAIGN_TYPE) == word for slug, word in words.campaign_types.items()}
     channels = {f"{_BY}{slug}": pl.col(names.CHANNEL) == word for slug, word in words.channels.items()}
     answered = responses.group_by(_PAIR).agg(pl.col(AT).min()).join(kinds, on=names.CAMPAIGN_ID, how="left")
+    contacted = contacts.select(*_PAIR, names.CHANNEL, pl.col(AT).alias("contacted_at"))
+    asked = (
+        answered.select(*_PAIR, AT)
+        .join(contacted, on=_PAIR, how="inner")
+        .with_columns((pl.col("contacted_at") <= pl.col(AT)).alias("asked"))
+        .filter("asked")
+        .select(*_PAIR, AT, names.CHANNEL)
+        .unique()
+    )
     met = pl.concat([contacts.select(*_PAIR, AT), responses]).group_by(_PAIR).agg(pl.col(AT).min())
     ending = [
         contacts.select(_WHO, pl.col(AT) + _micros(window), _number(-1, f"contacts_{label}"))
@@ -163,6 +179,7 @@ def _events(tables: Tables, words: Words) -> list[pl.LazyFrame]:
             _number(1, "responses_total"),
             *(_flag(condition).alias(f"responses_{slug}") for slug, condition in types.items()),
         ),
+        asked.select(_WHO, AT, *(_flag(condition).alias(f"responses_{slug}") for slug, condition in channels.items())),
         responses.select(_WHO, AT, _number(1, _ANSWERS)),
         *_answering(responses),
     ]
@@ -233,7 +250,7 @@ def _answered(numbered: pl.LazyFrame, back: int) -> pl.LazyFrame:
 
 def _share_unanswered() -> pl.Expr:
     there, silent = pl.lit(0, dtype=pl.Int64), pl.lit(0, dtype=pl.Int64)
-    for back in range(NEWEST):
+    for back in range(windows.NEWEST_CONTACTS):
         contact, answered = pl.col(f"contact_{back}").fill_null(0), pl.col(f"answered_{back}")
         there += contact
         silent += pl.when(answered < pl.col(AT)).then(0).otherwise(contact)

@@ -10,8 +10,7 @@ from typing import Final
 
 import polars as pl
 
-ROUNDS: Final = 10
-"""Of propagation."""
+from feature_repo.features.windows import ROUNDS
 
 NODE: Final = "node"
 LINKED: Final = "linked"

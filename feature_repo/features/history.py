@@ -1,10 +1,10 @@
 """History: the latest items, and those bought most often.
 
 Grain: customer × snapshot, from `transactions`. An item counts once a basket, at its first line there; returns and
-lines without an item are left out. `latest_items` are the `LENGTH` latest distinct items, newest first. `top_items` are
-the `LENGTH` with the highest count, a basket's weight halving every `windows.ITEM_HALF_LIFE`, highest first;
-`top_weights` are those counts. Ties go by `item_id`. Null for a customer who bought no item.
-Snapshots but the latest stand `windows.MONTH` apart.
+lines without an item are left out. `latest_items` are the `windows.HISTORY` latest distinct items, newest first.
+`top_items` are the `windows.HISTORY` with the highest count, a basket's weight halving every `windows.ITEM_HALF_LIFE`,
+highest first; `top_weights` are those counts. Ties go by `item_id`. Null for a customer who bought no item. Snapshots
+but the latest stand `windows.MONTH` apart.
 """
 
 from typing import Final
@@ -26,10 +26,8 @@ from feature_repo.features.frames import (
 )
 from feature_repo.features.standing import CODE, CUSTOMER, EARLIER, ENTRY, NUMBER, STANDING, THING, UNTIL
 from feature_repo.features.view import Feature
-from feature_repo.features.windows import ITEM_HALF_LIFE, MONTH
+from feature_repo.features.windows import HISTORY, ITEM_HALF_LIFE, MONTH
 from motherlode import names
-
-LENGTH: Final = 50
 
 READS: Final = (names.TRANSACTIONS,)
 
@@ -37,9 +35,9 @@ SPACING: Final = MONTH
 """Its lists are longer than all other features together; a lookup finds one that is a month old at the most."""
 
 FEATURES: Final = {
-    "latest_items": Feature(pl.List(pl.String()), "item_id", f"the {LENGTH} latest distinct items, newest first"),
+    "latest_items": Feature(pl.List(pl.String()), "item_id", f"the {HISTORY} latest distinct items, newest first"),
     "top_items": Feature(
-        pl.List(pl.String()), "item_id", f"the {LENGTH} items in the most baskets, which fade, highest first"
+        pl.List(pl.String()), "item_id", f"the {HISTORY} items in the most baskets, which fade, highest first"
     ),
     "top_weights": Feature(
         pl.List(pl.Float32()),
@@ -66,8 +64,8 @@ def build(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
         .select(ENTRY, CUSTOMER, NUMBER, LAST)
         .cache()
     )
-    latest = _named(standing.best(lives, rows, AT, MICROSECONDS_PER_DAY, LENGTH), items)
-    top = _named(standing.best(lives, rows, STANDING, _WIDTH, LENGTH), items).cache()
+    latest = _named(standing.best(lives, rows, AT, MICROSECONDS_PER_DAY, HISTORY), items)
+    top = _named(standing.best(lives, rows, STANDING, _WIDTH, HISTORY), items).cache()
     # Between two purchases the lists stay, and only the weights fade.
     shown = asked.select(pl.col(ENTRY).alias(_SHOWN), CUSTOMER, LAST, AT).join(rows, on=[CUSTOMER, LAST], how="inner")
     weight = standing.weight(pl.col(STANDING), pl.col(AT), ITEM_HALF_LIFE).cast(pl.Float32)

@@ -6,10 +6,10 @@ at a price above 0; what was spent a half-life ago counts half. There are two ha
 `windows.LONG_HALF_LIFE`, and all that follows is a part of faded money: between two purchases it stays.
 
 A category is the item's `category`, or its department where it has none; lines of items with neither are left out of
-everything about categories. `top_categories_…` are the `LENGTH` with the largest parts, highest first, ties by name,
-and `top_category_shares_…` those parts. `breadth_…` is Shannon's entropy of all parts in nats (C. E. Shannon, 1948,
-§6): 0 for one category alone. Departments are the company's widest; any other one, or none, is `…_other`.
-`private_label_share_…` is a part of the money for items of which the company tells whose label they bear.
+everything about categories. `top_categories_…` are the `windows.CATEGORIES` with the largest parts, highest first,
+ties by name, and `top_category_shares_…` those parts. `breadth_…` is Shannon's entropy of all parts in nats (C. E.
+Shannon, 1948, §6): 0 for one category alone. Departments are the company's widest; any other one, or none, is
+`…_other`. `private_label_share_…` is a part of the money for items of which the company tells whose label they bear.
 
 `new_category_share_28d`: of the categories bought in `windows.MONTH`, whatever they cost, those never bought before.
 All are null where there is nothing to take a part of. Snapshots but the latest stand `windows.MONTH` apart.
@@ -39,8 +39,6 @@ from feature_repo.features.frames import (
 from feature_repo.features.standing import CODE, CUSTOMER, EARLIER, ENTRY, FIRST, NUMBER, STANDING, THING, UNTIL
 from feature_repo.features.view import Feature, Words
 from motherlode import names
-
-LENGTH: Final = 10
 
 READS: Final = (names.TRANSACTIONS, names.ITEMS)
 
@@ -89,7 +87,9 @@ def _faded(label: str, of: str, words: Words) -> dict[str, Feature]:
     departments = {slug: f"the department {word!r}" for slug, word in words.departments.items()}
     departments[OTHER] = "every other department, or none"
     return {
-        f"top_categories_{label}": Feature(pl.List(pl.String()), "text", f"the {LENGTH} that take the most {of}"),
+        f"top_categories_{label}": Feature(
+            pl.List(pl.String()), "text", f"the {windows.CATEGORIES} that take the most {of}"
+        ),
         f"top_category_shares_{label}": Feature(
             pl.List(pl.Float32()), share_of, f"{of}, the parts of `top_categories_{label}`"
         ),
@@ -98,7 +98,9 @@ def _faded(label: str, of: str, words: Words) -> dict[str, Feature]:
             f"department_share_{slug}_{label}": Feature(number, share_of, f"{of}, what went to {what}")
             for slug, what in departments.items()
         },
-        f"private_label_share_{label}": Feature(number, share_of, f"{of}, what went to the company's own label"),
+        f"private_label_share_{label}": Feature(
+            number, share_of, f"{of} for items of a known label, what went to the company's own"
+        ),
     }
 
 
@@ -313,7 +315,7 @@ def _lists(
     )
     part = standing.weight_at_origin(pl.col(STANDING)) / pl.col(f"{_SORTED}_{label}")
     return (
-        standing.best(paid, changed.select(ENTRY, CUSTOMER, NUMBER), STANDING, _WIDTH, LENGTH)
+        standing.best(paid, changed.select(ENTRY, CUSTOMER, NUMBER), STANDING, _WIDTH, windows.CATEGORIES)
         .join(categories, on=CODE, how="left", maintain_order="left")
         .join(of.select(ENTRY, f"{_SORTED}_{label}"), on=ENTRY, how="left", maintain_order="left")
         .group_by(ENTRY)

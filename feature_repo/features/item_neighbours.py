@@ -17,24 +17,23 @@ import polars as pl
 from feature_repo.features import windows
 from feature_repo.features.frames import AGE, SNAPSHOT, Tables, purchases, seen, within
 from feature_repo.features.view import Feature
+from feature_repo.features.windows import BASKETS_AT_MOST, NEAREST, SAMPLE, SUPPORT
 from motherlode import names
 
 KEY: Final = names.ITEM_ID
 READS: Final = (names.TRANSACTIONS,)
 WHOLE: Final = True
 LATEST_ONLY: Final = True
+LOOKS_BACK: Final = windows.QUARTER
 
 WINDOW: Final = windows.QUARTER
-BASKETS_AT_MOST: Final = 100_000
-"""Baskets that count at a snapshot; the pairs of their items are what memory holds."""
-SAMPLE: Final = 200
-"""Baskets of an item that are looked into."""
-SUPPORT: Final = 3
-"""Baskets that two items share at the least."""
-NEAREST: Final = 10
 
 FEATURES: Final[dict[str, Feature]] = {
-    "neighbours": Feature(pl.List(pl.String()), "item_id", "the up to 10 items most bought together with it"),
+    "neighbours": Feature(
+        pl.List(pl.String()),
+        "item_id",
+        f"the up to {NEAREST} items most bought together with it, over {WINDOW.days} days",
+    ),
     "similarities": Feature(pl.List(pl.Float32()), "cosine", "how much each neighbour is; above 1 only by the sample"),
 }
 

@@ -12,8 +12,8 @@ itself is `days_between_baskets` of `spending`, tenure `tenure_days` of `rfm`, t
 - dormant: the newest purchase is more than `windows.DORMANT` ago;
 - new: the first purchase is at most `windows.NEW` ago;
 - reactivated: a day with a purchase, at most `windows.REACTIVATED` ago, followed a gap longer than `windows.DORMANT`;
-- growing: money a day over the last 28 days is above nought, and at least `windows.GROWING` times that over the 84
-  days before them;
+- growing: money a day over `windows.RECENT` is above nought, and at least `windows.GROWING` times that over
+  `windows.BEFORE` before it;
 - fading: it is at most `windows.FADING` times that, which is above nought;
 - steady: all others.
 
@@ -52,6 +52,7 @@ READS: Final = (names.TRANSACTIONS,)
 STAGES: Final = ("new", "growing", "steady", "fading", "dormant", "reactivated")
 
 _FLOAT: Final = pl.Float32()
+_TREND: Final = f"frequency_trend_{windows.trend_label()}"
 
 FEATURES: Final = {
     "purchase_days": Feature(_FLOAT, "days", "with a purchase, by the shop's clock"),
@@ -60,8 +61,11 @@ FEATURES: Final = {
         _FLOAT, "days", "from the snapshot to newest purchase + mean gap; negative: overdue; null without a gap"
     ),
     "overdue_ratio": Feature(_FLOAT, "mean gaps", "since the newest purchase; above 1: overdue; null without a gap"),
-    "frequency_trend_4w_12w": Feature(
-        _FLOAT, "ratio", "baskets a day, last 28 days by the 84 before; null where those have none"
+    _TREND: Feature(
+        _FLOAT,
+        "ratio",
+        f"baskets a day, last {windows.RECENT.days} days by the {windows.BEFORE.days} before; "
+        "null where those have none",
     ),
     "stage": Feature(pl.String(), "text", "new, growing, steady, fading, dormant or reactivated"),
 }
@@ -92,7 +96,7 @@ def build(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
         _spread().alias("gap_std_days"),
         (share(gap, pl.col("gaps")) - days(pl.col(_SINCE))).alias("next_purchase_days"),
         share(days(pl.col(_SINCE)) * pl.col("gaps"), gap).alias("overdue_ratio"),
-        trend("begins").alias("frequency_trend_4w_12w"),
+        trend("begins").alias(_TREND),
         _stage().alias("stage"),
     )
     return finish(measured, FEATURES)

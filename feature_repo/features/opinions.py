@@ -2,8 +2,9 @@
 
 Grain: customer × snapshot, for every customer with feedback before the snapshot, from `feedback`. Sentiment runs from
 -1 (bad) to 1 (good), ratings as the company counts them, both to four decimals. The latest is that of the newest
-feedback that has one; notes of one moment count by their mean. A note is negative below -0.05, as VADER has it (C. J.
-Hutto, E. Gilbert, *VADER*, ICWSM 2014). Means and shares are null where there is nothing to take them of.
+feedback that has one; notes of one moment count by their mean. A note is negative below `windows.NEGATIVE`, as VADER
+has it (C. J. Hutto, E. Gilbert, *VADER*, ICWSM 2014). Means and shares are null where there is nothing to take them
+of.
 """
 
 from typing import Final
@@ -31,23 +32,26 @@ from motherlode import names
 
 READS: Final = (names.FEEDBACK,)
 
-NEGATIVE: Final = -0.05
-"""A sentiment below this is negative."""
+_SPAN: Final = windows.HALF_YEAR
+_LABEL: Final = windows.label(_SPAN)
+_LATELY: Final = f"the last {_SPAN.days} days"
 
 _NUMBER: Final = pl.Float32()
 FEATURES: Final = {
     "feedback_total": Feature(_NUMBER, "notes", "notes and ratings so far"),
-    "feedback_182d": Feature(_NUMBER, "notes", "notes and ratings in the last 182 days"),
+    f"feedback_{_LABEL}": Feature(_NUMBER, "notes", f"notes and ratings in {_LATELY}"),
     "days_since_feedback": Feature(_NUMBER, "days", "since the newest note or rating"),
     "sentiment_latest": Feature(_NUMBER, "-1 to 1", "of the newest note that has one"),
-    "sentiment_mean_182d": Feature(_NUMBER, "-1 to 1", "mean over the last 182 days"),
-    "negative_share": Feature(_NUMBER, "share 0–1", "negative notes of all that have a sentiment"),
-    "negative_share_182d": Feature(_NUMBER, "share 0–1", "the same over the last 182 days"),
-    "rating_latest": Feature(_NUMBER, "as the company counts it", "of the newest note that has one"),
-    "rating_mean_182d": Feature(_NUMBER, "as the company counts it", "mean over the last 182 days"),
+    f"sentiment_mean_{_LABEL}": Feature(_NUMBER, "-1 to 1", f"mean over {_LATELY}"),
+    "negative_share": Feature(
+        _NUMBER, "share 0–1", f"of all notes that have a sentiment, those below {windows.NEGATIVE}"
+    ),
+    f"negative_share_{_LABEL}": Feature(_NUMBER, "share 0–1", f"the same over {_LATELY}"),
+    "rating_latest": Feature(_NUMBER, "as the company counts it", "the newest rating"),
+    f"rating_mean_{_LABEL}": Feature(_NUMBER, "as the company counts it", f"mean over {_LATELY}"),
 }
 
-_WINDOW: Final = {windows.label(windows.HALF_YEAR): windows.HALF_YEAR}
+_WINDOW: Final = {_LABEL: _SPAN}
 _WHO: Final = names.CUSTOMER_ID
 _SCORES: Final = (names.SENTIMENT, names.RATING)
 
@@ -60,15 +64,15 @@ def build(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
     values = ["notes", "negative", *_SCORES, *(f"{name}_notes" for name in _SCORES)]
     counted = sums(notes, rows, values, _WINDOW).join(_latest(notes, rows), on=[SNAPSHOT, _WHO], how="left")
     means = [
-        money(share(pl.col(f"{name}_182d"), pl.col(f"{name}_notes_182d"))).alias(f"{name}_mean_182d")
+        money(share(pl.col(f"{name}_{_LABEL}"), pl.col(f"{name}_notes_{_LABEL}"))).alias(f"{name}_mean_{_LABEL}")
         for name in _SCORES
     ]
     measured = counted.with_columns(
         pl.col("notes").alias("feedback_total"),
-        pl.col("notes_182d").alias("feedback_182d"),
+        pl.col(f"notes_{_LABEL}").alias(f"feedback_{_LABEL}"),
         days(micros(pl.col(SNAPSHOT)) - pl.col(LAST)).alias("days_since_feedback"),
         share(pl.col("negative"), pl.col("sentiment_notes")).alias("negative_share"),
-        share(pl.col("negative_182d"), pl.col("sentiment_notes_182d")).alias("negative_share_182d"),
+        share(pl.col(f"negative_{_LABEL}"), pl.col(f"sentiment_notes_{_LABEL}")).alias(f"negative_share_{_LABEL}"),
         *means,
     )
     return finish(measured, FEATURES)
@@ -81,7 +85,7 @@ def _notes(tables: Tables) -> pl.LazyFrame:
         _WHO,
         names.EVENT_TIMESTAMP,
         pl.lit(1, dtype=pl.Int64).alias("notes"),
-        (scores[names.SENTIMENT] < round(NEGATIVE * MONEY_UNIT))
+        (scores[names.SENTIMENT] < round(windows.NEGATIVE * MONEY_UNIT))
         .fill_null(value=False)
         .cast(pl.Int64)
         .alias("negative"),

@@ -6,7 +6,8 @@ something. Sources: `transactions`, and `items` for the private label. Returns a
 A line is on discount where the shop cut its price, a coupon line where a coupon was used on it; a coupon basket has a
 coupon line, or a coupon that was booked on the basket as a whole, and its money counts as coupon money too. The depth
 is the money taken off the lines, by cuts and by coupons, by what they would have cost without: `amount`, from which
-coupons are not taken off, and the cuts.
+coupons are not taken off, and the cuts. `coupon_money_share_…` may exceed 1, by coupons booked on baskets. The private
+label's share is of the money for items of which the company tells whose label they bear; null where it tells none.
 
 `price_elasticity` is a proxy: the log-log slope of pieces on price within an item, by first differences. Between two
 lines of one item that follow each other, x is the change of the logarithm of the price paid for a piece, coupons
@@ -42,30 +43,33 @@ READS: Final = (names.TRANSACTIONS, names.ITEMS)
 WINDOW: Final = windows.QUARTER
 _LABEL: Final = windows.label(WINDOW)
 _LATELY: Final = f"_{_LABEL}"
+_LAST: Final = f"the last {WINDOW.days} days"
+_COUPONS: Final = f"coupon_amount{_LATELY}"
+_COUPON_SHARE: Final = f"coupon_money_share{_LATELY}"
 
 _FLOAT: Final = pl.Float32()
 _SHARE: Final = "share 0–1"
 
 FEATURES: Final = {
     "discount_line_share": Feature(_FLOAT, _SHARE, "of lines, on discount"),
-    "discount_line_share_84d": Feature(_FLOAT, _SHARE, "of the lines of the last 84 days, on discount"),
+    f"discount_line_share{_LATELY}": Feature(_FLOAT, _SHARE, f"of the lines of {_LAST}, on discount"),
     "discount_depth": Feature(_FLOAT, _SHARE, "money off, by cuts and coupons, of what the lines cost without"),
-    "discount_depth_84d": Feature(_FLOAT, _SHARE, "discount_depth of the last 84 days"),
+    f"discount_depth{_LATELY}": Feature(_FLOAT, _SHARE, f"discount_depth of {_LAST}"),
     "coupon_line_share": Feature(_FLOAT, _SHARE, "of lines, bought with a coupon"),
-    "coupon_line_share_84d": Feature(_FLOAT, _SHARE, "of the lines of the last 84 days, bought with a coupon"),
+    f"coupon_line_share{_LATELY}": Feature(_FLOAT, _SHARE, f"of the lines of {_LAST}, bought with a coupon"),
     "coupon_basket_share": Feature(_FLOAT, _SHARE, "of baskets, bought with a coupon"),
-    "coupon_amount_84d": Feature(_FLOAT, "currency", "taken off by coupons in the last 84 days, on lines and baskets"),
-    "coupon_money_share_84d": Feature(
-        _FLOAT, _SHARE, "coupon_amount_84d of what the lines of the last 84 days cost without cuts and coupons"
+    _COUPONS: Feature(_FLOAT, "currency", f"taken off by coupons in {_LAST}, on lines and baskets"),
+    _COUPON_SHARE: Feature(_FLOAT, "ratio", f"{_COUPONS} by what the lines of {_LAST} cost without cuts and coupons"),
+    "private_label_share": Feature(
+        _FLOAT, _SHARE, "of money for items of a known label, for the shop's own; null where no label is known"
     ),
-    "private_label_share": Feature(_FLOAT, _SHARE, "of all money, for items known to be of the shop's own brand"),
     "price_elasticity": Feature(
         _FLOAT, "log per log", f"slope of pieces on price; null below {windows.PRICE_CHANGES} changes of price"
     ),
 }
 
 _WINDOWED: Final = ("lines", "cut_lines", "coupon_lines", "listed", "off", "coupon_money")
-_VALUES: Final = (*_WINDOWED, "bought", "begins", "coupon_baskets", "private", "xy", "xx", "changes")
+_VALUES: Final = (*_WINDOWED, "begins", "coupon_baskets", "private", "told", "xy", "xx", "changes")
 
 _LOG_UNIT: Final = 10_000
 
@@ -85,9 +89,9 @@ def build(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
         *(share(pl.col(f"off{w}"), pl.col(f"listed{w}")).alias(f"discount_depth{w}") for w in ("", _LATELY)),
         *(share(pl.col(f"coupon_lines{w}"), pl.col(f"lines{w}")).alias(f"coupon_line_share{w}") for w in ("", _LATELY)),
         share(pl.col("coupon_baskets"), pl.col("begins")).alias("coupon_basket_share"),
-        money(pl.col(f"coupon_money{_LATELY}")).alias("coupon_amount_84d"),
-        share(pl.col(f"coupon_money{_LATELY}"), pl.col(f"listed{_LATELY}")).alias("coupon_money_share_84d"),
-        share(pl.col("private"), pl.col("bought")).alias("private_label_share"),
+        money(pl.col(f"coupon_money{_LATELY}")).alias(_COUPONS),
+        share(pl.col(f"coupon_money{_LATELY}"), pl.col(f"listed{_LATELY}")).alias(_COUPON_SHARE),
+        share(pl.col("private"), pl.col("told")).alias("private_label_share"),
         slope.alias("price_elasticity"),
     )
     return finish(measured, FEATURES)
@@ -113,13 +117,15 @@ def _coupon_baskets(moments: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _private(tables: Tables) -> pl.LazyFrame:
-    """Money for the shop's own brand."""
-    own = tables[names.ITEMS].filter(pl.col(names.PRIVATE_LABEL)).select(names.ITEM_ID)
+    """Money for what is known to be of the shop's own brand or not, and for its own."""
+    known = tables[names.ITEMS].filter(pl.col(names.PRIVATE_LABEL).is_not_null())
+    amount = units(names.AMOUNT)
+    own = pl.when(pl.col(names.PRIVATE_LABEL)).then(amount).otherwise(0)
     return (
         purchases(tables)
-        .join(own, on=names.ITEM_ID, how="semi")
+        .join(known.select(names.ITEM_ID, names.PRIVATE_LABEL), on=names.ITEM_ID, how="inner")
         .group_by(names.CUSTOMER_ID, names.EVENT_TIMESTAMP)
-        .agg(units(names.AMOUNT).sum().alias("private"))
+        .agg(amount.sum().alias("told"), own.sum().alias("private"))
     )
 
 

@@ -1,17 +1,22 @@
 """Relations: the customers that behave most alike, and the community that they make.
 
 Grain: customer × the latest snapshot, for each who bought something before it; all of it from `transactions` of the
-364 days before, returns left out. A customer's signature is the up to 100 items bought on the most days; who bought
-nothing in that year has none. Neighbours are the nearest by their signatures (`similarity`), nearest first, ties by
-id. Who is among another's neighbours, or has it among its own, is linked to it, as strongly as they are similar;
-communities of that graph are found by label propagation (`community`). A customer without neighbours has null lists
-and a community of its own.
+`windows.YEAR` before, returns left out. A customer's signature is the up to `windows.SIGNATURE` items bought on the
+most days; who bought nothing in that year has none. Neighbours are the up to `windows.NEAREST` nearest by their
+signatures, nearest first, ties by id: of the candidates that a customer met over its heaviest items (`similarity`,
+with `windows.BUCKETS`, `windows.MEET` and `windows.CANDIDATES`), so that one as near who never met it may be missing.
+Similar is the cosine of the vectors of days bought × ln(customers / customers who have the item in their signature),
+an item that nobody else has left out. There is no graph of referrals: no canonical table tells who brought whom. Who
+is among another's neighbours, or has it among its own, is linked to it, as strongly as they are similar; communities
+of that graph are found by `windows.ROUNDS` rounds of label propagation (`community`). A customer without neighbours
+has null lists and a community of its own.
 """
 
 from typing import Final
 
 import polars as pl
 
+from feature_repo.features import windows
 from feature_repo.features.community import LABEL, LINKED, NODE, WEIGHT, communities
 from feature_repo.features.frames import ROW, Tables, buyers, finish, money, share, units
 from feature_repo.features.signature import DAYS, ITEMS, PAID, signatures
@@ -30,25 +35,34 @@ ACROSS: Final = (
     "community_money_share",
 )
 
-_AMOUNT: Final = "amount_364d"
+_DAYS: Final = windows.YEAR.days
+_AMOUNT: Final = f"amount_{windows.label(windows.YEAR)}"
 
 FEATURES: Final[dict[str, Feature]] = {
     ITEMS: Feature(
-        pl.List(pl.String()), "item_id", "the up to 100 items bought on the most days in 364 days, ties by id"
+        pl.List(pl.String()),
+        "item_id",
+        f"the up to {windows.SIGNATURE} items bought on the most days in {_DAYS} days, ties by id",
     ),
-    DAYS: Feature(pl.List(pl.Int32()), "days", "on how many days (UTC) of the 364 each of them was bought"),
-    _AMOUNT: Feature(pl.Float64(), "currency", "paid for all items in 364 days, returns not taken off"),
+    DAYS: Feature(pl.List(pl.Int32()), "days", f"on how many days (UTC) of the {_DAYS} each of them was bought"),
+    _AMOUNT: Feature(pl.Float64(), "currency", f"paid for all items in {_DAYS} days, returns not taken off"),
     "neighbours": Feature(
-        pl.List(pl.String()), "customer_id", "the up to 10 customers that buy most like this one, nearest first"
+        pl.List(pl.String()),
+        "customer_id",
+        f"the up to {windows.NEAREST} customers that buy most like this one, found among candidates, nearest first",
     ),
     "similarities": Feature(
-        pl.List(pl.Float32()), "cosine 0–1", "how like each neighbour, of what they bought in 364 days"
+        pl.List(pl.Float32()),
+        "cosine 0–1",
+        "how like each neighbour: of days × ln(customers / customers with the item) over both signatures",
     ),
     "degree": Feature(pl.Int32(), "customers", "neighbours, and those that have this customer for a neighbour"),
     "community": Feature(pl.String(), "customer_id", "the community, by the least id of its customers"),
     "community_size": Feature(pl.Int32(), "customers", "of the community, this one included"),
     "community_money_share": Feature(
-        pl.Float32(), "share 0–1", "of what the community paid in 364 days, by this customer; null where it is nothing"
+        pl.Float32(),
+        "share 0–1",
+        f"of what the community paid in {_DAYS} days, by this customer; null where it is nothing",
     ),
 }
 

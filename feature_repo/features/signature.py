@@ -1,7 +1,7 @@
 """A customer's signature: the items bought on the most days of the year before a snapshot.
 
 What is left of a year's lines where customers are compared: it is made of a customer's own rows, one partition's at a
-time, and bounds what is compared by customers × `LONGEST` items.
+time, and bounds what is compared by customers × `windows.SIGNATURE` items.
 """
 
 from typing import Final
@@ -20,11 +20,10 @@ from feature_repo.features.frames import (
     units,
     within,
 )
+from feature_repo.features.windows import SIGNATURE
 from motherlode import names
 
 WINDOW: Final = windows.YEAR
-LONGEST: Final = 100
-"""Items of a signature at the most."""
 
 ITEMS: Final = "signature_items"
 DAYS: Final = "signature_days"
@@ -52,7 +51,7 @@ def signatures(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(pl.col(PAID).sum().over(ROW), (-pl.col(DAYS)).alias("order"))
         .sort(*ROW, "order", names.ITEM_ID)
     )
-    longer = [pl.col(name).shift(LONGEST) == pl.col(name) for name in ROW]
+    longer = [pl.col(name).shift(SIGNATURE) == pl.col(name) for name in ROW]
     return (
         items.with_columns((longer[0] & longer[1]).fill_null(value=False).alias("beyond"))
         .filter(~pl.col("beyond"))

@@ -16,16 +16,8 @@ from typing import Final
 import polars as pl
 
 from feature_repo.features.signature import DAYS, ITEMS
+from feature_repo.features.windows import BUCKETS, CANDIDATES, MEET, NEAREST
 from motherlode import names
-
-BUCKETS: Final = 20
-"""Heaviest items over which a customer meets others."""
-MEET: Final = 32
-"""Customers that meet over an item: what bounds the pairs by customers × BUCKETS × MEET / 2."""
-CANDIDATES: Final = 20
-"""Candidates of a customer that are compared in full."""
-NEAREST: Final = 10
-"""Neighbours of a customer."""
 
 LENGTH: Final = 2**18
 """Of a vector: its parts are whole numbers."""

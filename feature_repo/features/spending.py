@@ -40,6 +40,7 @@ READS: Final = (names.TRANSACTIONS,)
 _FLOAT: Final = pl.Float32()
 _SHARE: Final = "share 0–1"
 _OPENS, _CLOSES = windows.DAYTIME
+_TREND: Final = f"trend_{windows.trend_label()}"
 
 FEATURES: Final = {
     "basket_value_mean": Feature(_FLOAT, "currency", "value of a basket, mean"),
@@ -53,7 +54,12 @@ FEATURES: Final = {
     "store_count": Feature(_FLOAT, "stores", "with a basket; null where no basket tells its store"),
     "favourite_store_share": Feature(_FLOAT, _SHARE, "of the baskets that tell their store, in the one with the most"),
     "days_between_baskets": Feature(_FLOAT, "days", "mean gap of the days with a purchase; null where there is one"),
-    "trend_4w_12w": Feature(_FLOAT, "ratio", "money a day, last 28 days by the 84 before; null if those have none"),
+    _TREND: Feature(
+        _FLOAT,
+        "ratio",
+        f"money a day, last {windows.RECENT.days} days by the {windows.BEFORE.days} before; "
+        "null where those come to nothing, or to less by returns",
+    ),
     "return_line_share": Feature(_FLOAT, _SHARE, "of all lines, those brought back"),
     "returned_money_share": Feature(_FLOAT, "ratio", "money paid back by money paid; null where nothing was paid"),
     "days_since_return": Feature(_FLOAT, "days", "since something was last brought back; null where nothing was"),
@@ -93,7 +99,7 @@ def build(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
         pl.when(pl.col("stores") > 0).then(pl.col("stores")).otherwise(None).alias("store_count"),
         share(pl.col("favourite"), pl.col("placed")).alias("favourite_store_share"),
         share(pl.col("gap"), pl.col("gaps")).alias("days_between_baskets"),
-        trend("net").alias("trend_4w_12w"),
+        trend("net").alias(_TREND),
         (pl.col("return_lines") / (pl.col("lines") + pl.col("return_lines"))).alias("return_line_share"),
         share(pl.col("returned"), pl.col("bought")).alias("returned_money_share"),
         days(since).alias("days_since_return"),

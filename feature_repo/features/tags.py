@@ -64,20 +64,9 @@ _MONTH: Final = windows.label(windows.MONTH)
 _QUARTER: Final = windows.label(windows.QUARTER)
 _VALUES: Final = ("baskets", "weekend", "lines", "bought", "cut", "coupons")
 
-FEWEST: Final = 3
-"""Baskets in the window, for a share of them to say anything."""
-SAVED: Final = 30
-"""Percent of the list price, taken off by cuts and coupons, from which one hunts for prices."""
-WEEKEND: Final = 60
-"""Percent of baskets on Saturdays and Sundays from which one shops at the weekend."""
-BIG: Final = 20
-"""Mean lines a basket from which baskets are big."""
-GROWTH: Final = 150
-"""Percent of the mean month before, from which spending is up."""
-HABIT: Final = 4
-"""Baskets from which the mean gap between them is a habit."""
-OVERDUE: Final = 2
-"""Times the mean gap after which a customer is overdue."""
+_MONTHS_BEFORE: Final = (windows.QUARTER - windows.MONTH) // windows.MONTH
+_MONTH_IS: Final = f"{windows.MONTH.days} days"
+_OVER: Final = f"over {windows.QUARTER.days} days and at least {windows.FEWEST} baskets"
 
 
 @dataclass(frozen=True)
@@ -111,25 +100,26 @@ def _saved(window: str) -> pl.Expr:
     return _c("cut", window) + _c("coupons", window)
 
 
-_ENOUGH: Final = _c("baskets", _QUARTER) >= FEWEST
+_ENOUGH: Final = _c("baskets", _QUARTER) >= windows.FEWEST
 _QUIET: Final = _c(NOW) - _c(LAST)
 _LIVED: Final = _c(LAST) - _c(FIRST)
 _GAPS: Final = _c("baskets") - 1
-_PATIENCE: Final = OVERDUE * _LIVED // pl.when(_GAPS > 0).then(_GAPS).otherwise(1)
+_PATIENCE: Final = windows.OVERDUE * _LIVED // pl.when(_GAPS > 0).then(_GAPS).otherwise(1)
 
 RULES: Final = (
     Rule(
         "big_baskets",
         "1",
-        "20 lines a basket or more, in the mean over 84 days and at least 3 baskets",
-        _ENOUGH & (_c("lines", _QUARTER) >= BIG * _c("baskets", _QUARTER)),
+        f"{windows.BIG} lines a basket or more, in the mean {_OVER}",
+        _ENOUGH & (_c("lines", _QUARTER) >= windows.BIG * _c("baskets", _QUARTER)),
         _c(LAST),
     ),
     Rule(
         "lapsing",
         "1",
-        "4 baskets or more, and none for over 28 days, twice the mean gap and at most 182 days",
-        (_c("baskets") >= HABIT)
+        f"{windows.HABIT} baskets or more, and none for over {_MONTH_IS} and {windows.OVERDUE} times the mean gap, "
+        f"but at most {windows.HALF_YEAR.days} days",
+        (_c("baskets") >= windows.HABIT)
         & (_micros(windows.MONTH) < _QUIET)
         & (_QUIET > _PATIENCE)
         & (_micros(windows.HALF_YEAR) >= _QUIET),
@@ -138,33 +128,37 @@ RULES: Final = (
     Rule(
         "newcomer",
         "1",
-        "the first purchase within the last 28 days",
+        f"the first purchase within the last {_MONTH_IS}",
         _c(NOW) - _c(FIRST) <= _micros(windows.MONTH),
         _c(FIRST),
     ),
     Rule(
         "price_hunter",
         "1",
-        "30 % of the list price or more saved by cuts and coupons, over 84 days and at least 3 baskets",
+        f"{windows.SAVED} % of the list price or more saved by cuts and coupons, {_OVER}",
         _ENOUGH
-        & (100 * _saved(_QUARTER) >= SAVED * (_c("bought", _QUARTER) + _c("cut", _QUARTER)))
+        & (100 * _saved(_QUARTER) >= windows.SAVED * (_c("bought", _QUARTER) + _c("cut", _QUARTER)))
         & (_saved(_QUARTER) > 0),
         _c(LAST),
     ),
     Rule(
         "spending_up",
         "1",
-        "in the last 28 days half as much again as in the mean 28 of the 56 before, and at least 3 baskets in all",
+        f"in the last {_MONTH_IS} {windows.GROWTH} % or more of the mean {windows.MONTH.days} of the "
+        f"{(windows.QUARTER - windows.MONTH).days} before, which have some, {_OVER}",
         _ENOUGH
         & (_c("bought", _QUARTER) > _c("bought", _MONTH))
-        & (200 * _c("bought", _MONTH) >= GROWTH * (_c("bought", _QUARTER) - _c("bought", _MONTH))),
+        & (
+            100 * _MONTHS_BEFORE * _c("bought", _MONTH)
+            >= windows.GROWTH * (_c("bought", _QUARTER) - _c("bought", _MONTH))
+        ),
         _c(LAST),
     ),
     Rule(
         "weekend_shopper",
         "1",
-        "60 % of the baskets or more on Saturdays and Sundays by the shop's clock, over 84 days and at least 3 baskets",
-        _ENOUGH & (100 * _c("weekend", _QUARTER) >= WEEKEND * _c("baskets", _QUARTER)),
+        f"{windows.WEEKEND} % of the baskets or more on Saturdays and Sundays by the shop's clock, {_OVER}",
+        _ENOUGH & (100 * _c("weekend", _QUARTER) >= windows.WEEKEND * _c("baskets", _QUARTER)),
         _c(LAST),
     ),
 )

@@ -13,6 +13,7 @@ A view's module holds these names; the starred ones may be left out:
   that it takes of it, the key among them. Keys are then computed some at a time; what compares them is `across`'s;
 - `BESIDE` *: of such a view: name → type of what `build` hands on to `across`, beside the features;
 - `LATEST_ONLY` *: True where only the latest snapshot is wanted;
+- `LOOKS_BACK` *: how long before a snapshot a row with a time may lie and still matter; older ones are not read;
 - `SPACING` *: how far apart its snapshots stand at least, but for the latest.
 """
 
@@ -104,6 +105,7 @@ class View:
         beside: name → type of what `build` hands on to `across` and is no feature; where `apart` says so.
         latest_only: True where only the latest snapshot is wanted.
         spacing: how far apart its snapshots stand at least, but for the latest; what a dear view saves by.
+        looks_back: older rows of tables with a time don't matter to a snapshot; None: all do.
     """
 
     name: str
@@ -121,6 +123,7 @@ class View:
     beside: Mapping[str, pl.DataType] = field(default_factory=dict)
     latest_only: bool = False
     spacing: timedelta = timedelta(0)
+    looks_back: timedelta | None = None
 
     @property
     def features(self) -> dict[str, pl.DataType]:
@@ -165,4 +168,5 @@ def view(name: str, module: ModuleType, words: Words) -> View:
         beside=dict(getattr(module, "BESIDE", {})),
         latest_only=getattr(module, "LATEST_ONLY", False),
         spacing=getattr(module, "SPACING", timedelta(0)),
+        looks_back=getattr(module, "LOOKS_BACK", None),
     )

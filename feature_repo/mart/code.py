@@ -34,6 +34,7 @@ def digest(view: View, words: Words) -> str:
         str(view.whole),
         str(view.latest_only),
         str(view.spacing),
+        str(view.looks_back),
     )
     return state.digest(_LAYOUT, pl.__version__, *told, spoken, *sources)
 

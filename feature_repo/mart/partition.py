@@ -18,6 +18,7 @@ from feature_repo.mart import apart, pieces, timeline, views
 from feature_repo.mart.manifest import Piece
 from feature_repo.mart.plans import Plans, declared
 from feature_repo.mart.timeline import Timeline
+from feature_repo.warehouse.contract import TABLES
 from motherlode import names
 from motherlode.compute import choose, room
 from motherlode.settings import Settings
@@ -255,13 +256,24 @@ class _Whole:
 
 def _rows(view: View, source: _Customers | _Whole, batch: Batch, plans: Plans) -> pl.DataFrame:
     """A batch's rows of a view, without what compares customers of several partitions."""
-    tables = declared(view, source.tables(batch.customers), plans.timeline)
+    tables = declared(view, _recent(view, source.tables(batch.customers), batch.snapshots), plans.timeline)
     at_once = max(1, ROWS_AT_ONCE // max(1, source.count(batch.customers)))
     parts = [
         source.named(plans.rows(view, tables, batch.snapshots[begin : begin + at_once]))
         for begin in range(0, len(batch.snapshots), at_once)
     ]
     return pl.concat(parts)
+
+
+def _recent(
+    view: View, tables: Mapping[str, pl.LazyFrame], snapshots: Sequence[datetime]
+) -> Mapping[str, pl.LazyFrame]:
+    """The tables without the rows that are too old to matter to a view: its files need not be read whole."""
+    if view.looks_back is None:
+        return tables
+    since = pl.lit(min(snapshots) - view.looks_back, dtype=pl.Datetime("us", "UTC"))
+    dated = {name: table.time for name, table in TABLES.items() if table.time is not None and name in tables}
+    return {**tables, **{name: tables[name].filter(pl.col(time) >= since) for name, time in dated.items()}}
 
 
 def _plain(view: View) -> list[str]:

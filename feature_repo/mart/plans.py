@@ -1,22 +1,25 @@
 """A view's rows: the tables that it declares and nothing else, its plan on the device, its declaration kept."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final, Protocol
 
 import polars as pl
 
-from feature_repo.features import catalogue, frames
+from feature_repo.features import catalogue, frames, own
 from feature_repo.features.view import View
 from feature_repo.mart import pieces
 from feature_repo.mart.timeline import Timeline
 from feature_repo.warehouse.contract import SCHEMAS
 from motherlode import names
-from motherlode.errors import DataError
+from motherlode.errors import DataError, MotherlodeError
 
 _MISSING: Final = re.compile(r"\"([^\"]+)\"")
+_TIMES: Final = (names.EVENT_TIMESTAMP, frames.SNAPSHOT)
 
 
 class Collector(Protocol):
@@ -115,11 +118,10 @@ class Plans:
         compared = view.across is not None and view.whole and not apart
         left_out = () if compared else view.compared
         beside = view.beside if apart else {}
-        try:
-            plan = view.plan(tables, snapshots) if compared else view.build(tables, snapshots)
-            found = self.room.collect(plan)
-        except pl.exceptions.ColumnNotFoundError as error:
-            raise self._no_column(view, str(error)) from error
+        plan = self._plan(view, lambda: view.build(tables, snapshots))
+        if compared:
+            plan = self._across(view, plan).select(view.key, names.EVENT_TIMESTAMP, *view.meanings)
+        found = self._collect(view, plan)
         wanted = {name: dtype for name, dtype in schema.items() if name not in (*left_out, names.CREATED_TIMESTAMP)}
         wanted |= beside
         if not (named or view.whole):
@@ -132,15 +134,47 @@ class Plans:
         Raises:
             DataError, DeviceError: as in `rows`.
         """
-        assert view.across is not None
-        found = self.room.collect(view.across(rows.lazy()))
+        found = self._collect(view, self._across(view, rows.lazy()))
         schema = {name: dtype for name, dtype in pieces.schema(view).items() if name != names.CREATED_TIMESTAMP}
         lacking = [name for name in schema if name not in found.columns]
         if not lacking:
             found = found.select(list(schema))
         return checked(view, found, schema, rows[names.EVENT_TIMESTAMP].unique().to_list())
 
-    def _no_column(self, view: View, told: str) -> DataError:
+    def _across(self, view: View, rows: pl.LazyFrame) -> pl.LazyFrame:
+        across = view.across
+        assert across is not None
+        return self._plan(view, lambda: across(rows), "across")
+
+    def _plan(self, view: View, make: Callable[[], object], name: str = "build") -> pl.LazyFrame:
+        with self._blamed(view, Exception):  # a company's own code: it may fail in any way
+            made = make()
+        if not isinstance(made, pl.LazyFrame):
+            what = "nothing" if made is None else f"a {type(made).__name__}"
+            remedy = "Return a LazyFrame, such as what `finish` gives." if made is None else "Return a LazyFrame."
+            raise own.wrong(_file(view), own.line(_file(view), f"def {name}"), f"has {name} give {what}", remedy)
+        return made
+
+    def _collect(self, view: View, plan: pl.LazyFrame) -> pl.DataFrame:
+        with self._blamed(view, pl.exceptions.PolarsError):
+            return self.room.collect(plan)
+
+    @contextmanager
+    def _blamed(self, view: View, kind: type[Exception]) -> Iterator[None]:
+        """Tell a mistake in a company's own view by its file; one in the catalogue's is ours, and stays as it is."""
+        try:
+            yield
+        except MotherlodeError:
+            raise
+        except pl.exceptions.ColumnNotFoundError as error:
+            raise self._no_column(view, error) from error
+        except kind as error:
+            if view.name in catalogue.MODULES:
+                raise
+            raise own.failed(_file(view), error, "cannot be computed") from error
+
+    def _no_column(self, view: View, error: Exception) -> DataError:
+        told = str(error)
         match = _MISSING.search(told)
         column = match.group(1) if match else ""
         for table in view.reads or tuple(SCHEMAS):
@@ -150,10 +184,17 @@ class Plans:
                     f"Leave it out of the view in {view.module.__file__}; what a mapping says of a column stands in "
                     "`after_outcome` and `class`.",
                 )
+        line = own.failed_line(_file(view), error)
+        where = f"{view.module.__file__}{'' if line is None else f', line {line}'}"
+        hint = " `frames` calls the time 'snapshot', until `finish` renames it." if column in _TIMES else ""
         return DataError(
-            f"The view {view.name!r} asks for a column that none of its tables has: {told.splitlines()[0]}",
-            f"Correct {view.module.__file__}.",
+            f"The view {view.name!r} asks a frame for a column that it lacks: {told.splitlines()[0]}",
+            f"Correct {where}.{hint}",
         )
+
+
+def _file(view: View) -> Path:
+    return Path(view.module.__file__ or "")
 
 
 def checked(
@@ -180,8 +221,12 @@ def checked(
     if rows.null_count().sum_horizontal().item():
         raise DataError(f"{told} rows without {view.key} or {names.EVENT_TIMESTAMP}.", where)
     if rows.n_unique() != rows.height:
+        key, time = rows.filter(rows.is_duplicated()).sort(names.EVENT_TIMESTAMP, view.key).row(0)
+        # Inside a partition a customer is a number that says nothing to anybody.
+        first = f"{time.isoformat()}{f' for {view.key} {key!r}' if isinstance(key, str) else ''}"
         raise DataError(
-            f"{told} {rows.height - rows.n_unique()} rows twice.", f"One a {view.key} and snapshot. {where}"
+            f"{told} {rows.height - rows.n_unique()} rows twice, the first at {first}.",
+            f"One a {view.key} and snapshot. {where}",
         )
     if not rows[names.EVENT_TIMESTAMP].is_in(pieces.series(times).implode()).all():
         raise DataError(f"{told} rows at times that are no snapshots.", f"Use those that it is given. {where}")

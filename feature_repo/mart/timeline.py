@@ -37,7 +37,7 @@ KEYED: Final = tuple(name for name, schema in SCHEMAS.items() if names.CUSTOMER_
 
 ROWS_PER_PARTITION: Final = 3_000_000
 """Rows of all keyed tables together: what one partition's plans hold in memory at a time."""
-ROWS_AT_ONCE: Final = 10_000_000
+ROWS_AT_ONCE: Final = 2_000_000
 """Rows of a part that are put in order together; a larger one becomes several files."""
 
 _LAYOUT: Final = "1"

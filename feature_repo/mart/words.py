@@ -8,12 +8,8 @@ import polars as pl
 
 from feature_repo.features.frames import purchases, units
 from feature_repo.features.view import Words
+from feature_repo.features.windows import CAMPAIGN_TYPES, CHANNELS, DEPARTMENTS
 from motherlode import names
-
-DEPARTMENTS: Final = 12
-CAMPAIGN_TYPES: Final = 6
-CHANNELS: Final = 6
-"""How many of each have features of their own."""
 
 _MISSING: Final = "_missing"
 _RESERVED: Final = ("other", "total", "unknown")

@@ -40,19 +40,47 @@ def check_windows(labels: pl.DataFrame, window_start: str | None = None) -> None
 
     Args:
         labels: with `event_timestamp`; naive times are UTC.
-        window_start: the column that says when the window starts; `label_start` by default, where there is one.
+        window_start: a column that says when the window starts; `label_start`, where there is one, is looked at too.
 
     Raises:
-        DataError: a window starts before its features end, starts never, or ends before it starts: naming the first
-            such row, from 1, its times, and how many there are.
+        DataError: a window starts before its features end, starts never, or ends before it starts or by the time that
+            its features end: naming the first such row, from 1, its times, and how many there are.
     """
-    start = window_start or names.LABEL_START
-    if start not in labels.columns:
-        if window_start is not None:
-            raise DataError(f"The labels have no column {start!r}; they have {', '.join(labels.columns)}.", "Name it.")
-        return
+    if window_start is not None:
+        require(labels, window_start)
     if names.EVENT_TIMESTAMP not in labels.columns:
         return  # the join says so
+    for start in dict.fromkeys([window_start or names.LABEL_START, names.LABEL_START]):
+        if start in labels.columns:
+            _check_start(labels, start)
+    if names.LABEL_END in labels.columns:
+        _check_end(labels)
+
+
+def require(labels: pl.DataFrame, column: str) -> None:
+    """Check that the labels have a column that was named.
+
+    Raises:
+        DataError: they lack it.
+    """
+    if column not in labels.columns:
+        raise DataError(f"The labels have no column {column!r}; they have {', '.join(labels.columns)}.", "Name it.")
+
+
+def _check_end(labels: pl.DataFrame) -> None:
+    """A window that has ended when its features end is over a time that they have seen, whenever it started."""
+    times = labels.select(
+        _us(labels, names.EVENT_TIMESTAMP).alias("features"), _us(labels, names.LABEL_END).alias("end")
+    )
+    _refuse(
+        times,
+        pl.col("end") <= pl.col("features"),
+        f"ends at {names.LABEL_END} {{end}}, when its features end at event_timestamp {{features}} or before",
+        "The features have seen the answer: set event_timestamp back to the window's start.",
+    )
+
+
+def _check_start(labels: pl.DataFrame, start: str) -> None:
     ends = names.LABEL_END in labels.columns
     times = labels.select(
         _us(labels, names.EVENT_TIMESTAMP).alias("features"),
@@ -92,7 +120,8 @@ def check_columns(settings: Settings, labels: pl.DataFrame, label: str) -> None:
             raise DataError(
                 f"The labels carry {late.column!r}, which is known only after the outcome: {late.where} says "
                 f"after_outcome of {late.table}.{late.column}.",
-                f"Leave it out; or, where it is what is predicted, say so: label={late.column!r}.",
+                f"Leave it out; or, where it is what is predicted, make it the label: label={late.column!r} of "
+                f"`training_frame`, the column {names.LABEL!r} in a file.",
             )
 
 

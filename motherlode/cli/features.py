@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from motherlode.cli import engine as engines
@@ -50,6 +51,7 @@ def features(
     Only what new or corrected rows touch is computed. A build that is killed leaves the snapshots as they were.
     """
     if ctx.invoked_subcommand is not None:
+        _refuse_options(ctx)
         return
     settings = Settings.from_env(home=home, device=device, ray_address=address)
     compute = choose(settings.device)
@@ -64,6 +66,13 @@ def features(
                 settings, compute, engines.RAY if address and engine == engines.AUTO else engine, workers
             ),
         )
+
+
+def _refuse_options(ctx: click.Context) -> None:
+    """Options of a build before another command would be dropped without a word."""
+    for it in ctx.command.params:
+        if it.name != "home" and ctx.get_parameter_source(it.name or "") is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{it.opts[0]} is for building: `{ctx.invoked_subcommand}` does not take it.", ctx)
 
 
 for command in (list_views, describe, audit_features):

@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from feature_repo.features import tags
 from feature_repo.features.view import View
 from feature_repo.mart import manifest, views
 from feature_repo.mart.manifest import Manifest
 from motherlode import names
 from motherlode.cli import options
-from motherlode.cli.features_list import declared, described, place, stood, type_name
+from motherlode.cli.features_list import RULES, declared, described, place, stood, tell_unbuilt, type_name
 from motherlode.errors import DataError
 from motherlode.settings import Settings
 
@@ -29,6 +30,7 @@ def describe(name: str | None, home: Path | None) -> None:
     """Print the catalogue, one VIEW of it, or one FEATURE: grain, types, units, sources, windows, missing values."""
     settings, console = Settings.from_env(home=place(home)), Console()
     known, built = {view.name: view for view in views.load(settings)}, manifest.read(settings)
+    tell_unbuilt(console, settings, built)
     if name is None:
         console.print(_constants(declared(), "Windows, half-lives and cut-offs"))
         for view in known.values():
@@ -84,6 +86,15 @@ def _show(console: Console, settings: Settings, view: View, built: Manifest, fea
         share = f"{shares[name]:.1%}" if name in shares else "–"
         table.add_row(*map(Text, (name, type_name(it.dtype), it.unit, share, it.doc)))
     console.print(table)
+    if view.module is tags:
+        console.print(_rules())
+
+
+def _rules() -> Table:
+    table = Table("label", "version", "holds for", title=RULES, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    for rule in tags.RULES:
+        table.add_row(*map(Text, (rule.tag, rule.version, rule.doc)))
+    return table
 
 
 def _constants(said: Mapping[str, tuple[str, str]], title: str) -> Table:

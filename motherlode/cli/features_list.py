@@ -13,7 +13,7 @@ import polars as pl
 from rich.console import Console
 from rich.text import Text
 
-from feature_repo.features import catalogue, windows
+from feature_repo.features import catalogue, tags, windows
 from feature_repo.features.view import View, Words
 from feature_repo.mart import manifest, schedule, views
 from feature_repo.mart.manifest import Manifest
@@ -28,6 +28,7 @@ PLACEHOLDERS: Final = Words(
     purposes=("<purpose>",),
 )
 """Words of no company: how the documentation names features that follow a company's words."""
+RULES: Final = "Labels by rules, from purchases alone:"
 
 
 @click.command("list")
@@ -45,17 +46,29 @@ def list_views(as_json: bool, as_markdown: bool, home: Path | None) -> None:
         click.echo(json.dumps([described(view, built) for view in known], indent=1, ensure_ascii=False))
         return
     console = Console()
+    tell_unbuilt(console, settings, built)
     for view in known:
         told = described(view, built)
         made = f"{told['rows']:>11,} rows, {stood(told['snapshots']):>13} to {str(told['newest'])[:10]}"
         head = f"{view.name:<18} {told['entity']:<8} {made if told['newest'] else '  not built':<46}"
-        console.print(Text(f"{head} {len(view.meanings):>3} features, {view.ttl.days} d"), soft_wrap=True)
+        console.print(Text(f"{head} {counted(len(view.meanings), 'feature'):>12}, {view.ttl.days} d"), soft_wrap=True)
         console.print(Text(f"    {view.summary}", style="dim"), soft_wrap=True)
+
+
+def tell_unbuilt(console: Console, settings: Settings, built: Manifest) -> None:
+    """Say where nothing was built: a home that is mistyped looks the same."""
+    if not built.views:
+        console.print(Text(f"Nothing was built in {settings.home}: this is the catalogue alone."), soft_wrap=True)
 
 
 def stood(snapshots: int) -> str:
     """So many snapshots, in words."""
-    return f"{snapshots:,} snapshot{'' if snapshots == 1 else 's'}"
+    return counted(snapshots, "snapshot")
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something, in words."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def place(home: Path | None) -> Path | None:
@@ -105,7 +118,7 @@ def declared() -> dict[str, tuple[str, str]]:
 
 
 def markdown(known: Sequence[View]) -> str:
-    """The catalogue as Markdown: the windows, then a heading and a table for each view."""
+    """The catalogue as Markdown: the windows, then a heading and a table for each view, and the rules of `tags`."""
     lines = ["### Windows, half-lives and cut-offs", "", "| name | is | for |", "|---|---|---|"]
     lines += [f"| `{name}` | {_cell(value)} | {_cell(doc)} |" for name, (value, doc) in declared().items()]
     lines.append("")
@@ -121,6 +134,10 @@ def markdown(known: Sequence[View]) -> str:
             for name, it in view.meanings.items()
         ]
         lines.append("")
+        if view.module is tags:
+            lines += [RULES, "", "| label | version | holds for |", "|---|---|---|"]
+            lines += [f"| `{rule.tag}` | {rule.version} | {_cell(rule.doc)} |" for rule in tags.RULES]
+            lines.append("")
     return "\n".join(lines)
 
 

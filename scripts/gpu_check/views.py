@@ -66,10 +66,11 @@ def plans(project: Path) -> Iterator[tuple[str, Plan]]:
     yield "baskets", frames.baskets
     for view in own.load(project, WORDS):
         yield f"view {view.name}", partial(_whole, view, snapshots)
-        if view.whole:
-            continue
-        yield f"view {view.name}, a partition's customers", partial(_partition, view, snapshots)
-        if view.across is not None:
+        if view.apart:
+            yield f"view {view.name}, some keys' rows", partial(_bucket, view, snapshots)
+        if not view.whole:
+            yield f"view {view.name}, a partition's customers", partial(_partition, view, snapshots)
+        if view.across is not None and (view.apart or not view.whole):
             yield f"view {view.name}, customers compared", partial(_compared, view)
 
 
@@ -84,11 +85,17 @@ def _partition(view: View, snapshots: pl.LazyFrame, integrated: Tables) -> pl.La
     return view.build({**coded, frames.BASKETS: _in_memory(frames.baskets(coded))}, snapshots)
 
 
+def _bucket(view: View, snapshots: pl.LazyFrame, integrated: Tables) -> pl.LazyFrame:
+    """From files that hold the columns which the view takes and no others; nothing is compared yet."""
+    taken = {name: integrated[name].select(columns) for name, columns in view.apart.items()}
+    return view.build({**integrated, **taken}, snapshots)
+
+
 def _compared(view: View, _integrated: Tables) -> pl.LazyFrame:
-    """The rows of all partitions, from memory."""
+    """The rows of all partitions, or of all keys with what their builds hand on, from memory."""
     assert view.across is not None
     plain = {name: dtype for name, dtype in view.features.items() if name not in view.compared}
-    schema = {view.key: pl.String(), names.EVENT_TIMESTAMP: pl.Datetime("us", "UTC"), **plain}
+    schema = {view.key: pl.String(), names.EVENT_TIMESTAMP: pl.Datetime("us", "UTC"), **plain, **view.beside}
     return view.across(_nothing(schema).lazy())
 
 

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,6 +17,7 @@ from motherlode import names
 from motherlode.cli.features import features
 from motherlode.cli.features_list import PLACEHOLDERS, markdown
 from motherlode.cli.main import COMMANDS, main
+from motherlode.errors import DataError
 from motherlode.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -34,26 +36,35 @@ def test_the_catalogue_in_the_documentation_is_the_codes() -> None:
     )
 
 
-def test_a_view_of_ones_own_takes_ten_lines_and_works_from_the_text_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Copied as it stands, built by the command that stands there, and asked for as it says."""
-    (code,) = (block for block in blocks("python") if "def build" in block)
-    lines = code.partition('"""\n')[2].splitlines()
+OWN = next(block for block in blocks("python") if "def build" in block)
+(NAME,) = re.findall(r"`features/(\w+)\.py` beside", TEXT)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The example's company with the view of the text, copied as it stands, built by the commands that stand there."""
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "motherlode.yaml").write_bytes((COMPANY / "motherlode.yaml").read_bytes())
+    (folder / "data").symlink_to(COMPANY / "data")
+    settings = Settings(home=folder / ".motherlode", mapping=folder, device="cpu")
+    pipeline.load(settings, read(folder))
+    (folder / "features").mkdir()
+    (folder / "features" / f"{NAME}.py").write_text(OWN, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MOTHERLODE_DEVICE", "cpu")
+        for command in ([], ["describe", NAME]):
+            with pytest.raises(SystemExit) as left:
+                main(["features", *command])
+            assert left.value.code == 0
+    return settings
+
+
+def test_a_view_of_ones_own_takes_ten_lines_and_works_from_the_text_alone(shop: Settings) -> None:
+    """Asked for as it says."""
+    settings, name = shop, NAME
+    lines = OWN.partition('"""\n')[2].splitlines()
     assert len([line for line in lines if line.strip()]) <= 10
-    (name,) = re.findall(r"`features/(\w+)\.py` beside", TEXT)
-    (tmp_path / "motherlode.yaml").write_bytes((COMPANY / "motherlode.yaml").read_bytes())
-    (tmp_path / "data").symlink_to(COMPANY / "data")
-    settings = Settings(home=tmp_path / ".motherlode", mapping=tmp_path, device="cpu")
-    pipeline.load(settings, read(tmp_path))
-    (tmp_path / "features").mkdir()
-    (tmp_path / "features" / f"{name}.py").write_text(code, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MOTHERLODE_DEVICE", "cpu")
-    for command in ([], ["describe", name]):
-        with pytest.raises(SystemExit) as left:
-            main(["features", *command])
-        assert left.value.code == 0
     latest = manifest.read(settings).snapshots[-1]
     lines_ = tables.scan(settings, names.TRANSACTIONS).filter(pl.col(names.QUANTITY) > 0).collect()
     baskets = lines_.group_by(names.CUSTOMER_ID, names.BASKET_ID).agg(pl.col(names.LOCAL_TIMESTAMP).min())
@@ -67,23 +78,35 @@ def test_a_view_of_ones_own_takes_ten_lines_and_works_from_the_text_alone(
     assert answer["sunday_share"].tolist() == pytest.approx(wanted["sunday"].to_list())
 
 
-def test_the_example_of_a_guarded_label_frame_runs() -> None:
-    (example,) = (block for block in blocks("python") if "label_start" in block)
-    labels = pl.DataFrame({names.EVENT_TIMESTAMP: [1], "churned": [True]})
-    scope = {"labels": labels, "store": _Asked(), "settings": None}
+def outside_labels(settings: Settings) -> pl.DataFrame:
+    """Labels as a company has them, by its own ids, at the newest snapshot."""
+    ids = tables.outside_ids(settings)[names.OUTSIDE_ID].cast(pl.String).sort()
+    at = pl.lit(manifest.read(settings).snapshots[-1]).alias(names.EVENT_TIMESTAMP)
+    return pl.DataFrame({names.CUSTOMER_ID: ids}).with_columns(at, churned=pl.int_range(pl.len()) % 2 == 0)
+
+
+def test_the_example_of_a_training_frame_gives_features_to_the_companys_own_ids(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (example,) = (block for block in blocks("python") if "Settings.from_env()" in block)
+    monkeypatch.setenv("MOTHERLODE_HOME", str(shop.home))
+    monkeypatch.setenv("MOTHERLODE_MAPPING", str(shop.mapping))
+    scope: dict[str, Any] = {"labels": outside_labels(shop)}
     exec(example, scope)
-    assert _Asked.labels.columns == [names.EVENT_TIMESTAMP, "churned", names.LABEL_START]
+    assert scope["frame"]["rfm__recency_days"].is_not_null().sum() > scope["frame"].height / 2
 
 
-class _Asked:
-    """What the example hands to `training_frame`."""
-
-    labels = pl.DataFrame()
-
-    @classmethod
-    def training_frame(cls, settings: None, labels: pl.DataFrame, service: str, *, label: str) -> None:
-        assert (service, label) == (names.SCORING, "churned")
-        cls.labels = labels
+def test_the_example_of_a_guarded_label_frame_runs_and_guards(shop: Settings) -> None:
+    (example,) = (block for block in blocks("python") if "label_start" in block)
+    keys = pl.Series(shop.identity.join_keys_of(outside_labels(shop)[names.CUSTOMER_ID]))
+    labels = outside_labels(shop).with_columns(keys.alias(names.CUSTOMER_ID))
+    scope: dict[str, Any] = {"labels": labels, "store": store, "settings": shop}
+    exec(example, scope)
+    assert scope["frame"].columns[: len(labels.columns) + 1] == [*labels.columns, names.LABEL_START]
+    assert scope["frame"]["rfm__recency_days"].is_not_null().any()
+    early = scope["labels"].with_columns(pl.col(names.LABEL_START) - timedelta(days=1))
+    with pytest.raises(DataError, match="is measured from label_start"):
+        store.training_frame(shop, early, names.SCORING, label="churned")
 
 
 def test_every_command_and_option_that_is_named_exists() -> None:
@@ -97,16 +120,17 @@ def test_every_command_and_option_that_is_named_exists() -> None:
         assert option in known, option
 
 
-def test_links_lead_somewhere() -> None:
+@pytest.mark.parametrize("page", ["features.md", "scale.md"])
+def test_links_lead_somewhere(page: str) -> None:
     anchors = {
         name: {
             re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
             for heading in re.findall(r"^#+ (.+)$", (DOCS / name).read_text(encoding="utf-8"), re.MULTILINE)
         }
-        for name in ("features.md", "data.md")
+        for name in ("features.md", "data.md", "scale.md")
     }
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+    for target in re.findall(r"\]\(([^)]+)\)", (DOCS / page).read_text(encoding="utf-8")):
         file, _, anchor = target.partition("#")
         assert not file or (DOCS / file).is_file(), target
         if anchor:
-            assert anchor in anchors[file or "features.md"], target
+            assert anchor in anchors[file or page], target

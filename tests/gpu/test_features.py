@@ -19,6 +19,9 @@ from motherlode.compute import Room
 SEEDS = range(12)
 FEWER = range(2)
 TOLERANCE = 1e-6
+KEYED = [name for name, module in MODULES.items() if not getattr(module, "WHOLE", False)]
+APART = [name for name, module in MODULES.items() if getattr(module, "APART", None)]
+COMPARED = [name for name, module in MODULES.items() if hasattr(module, "across")]
 DEVICES = [
     *(pytest.param("gpu", seed, marks=pytest.mark.gpu, id=f"gpu-{seed}") for seed in SEEDS),
     *(pytest.param("in-memory", seed, id=f"in-memory-{seed}") for seed in FEWER),
@@ -38,19 +41,53 @@ def test_a_view_is_the_same_on_both_devices(cpu: Room, other: Room, world: Any, 
 
 
 @pytest.mark.parametrize(("other", "seed"), DEVICES, indirect=["other"])
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", KEYED)
 def test_a_partition_of_a_view_is_the_same_on_both_devices(
     cpu: Room, other: Room, world: Any, as_partition: Callable[[Tables], Tables], name: str, seed: int
 ) -> None:
     """As the engine runs it: customers by number, each device from the baskets that it computed itself."""
     view, answers = world.views[name], list[pl.DataFrame]()
-    if view.whole:
-        pytest.skip(f"{name} is computed whole")
     tables = as_partition(world.tables(seed))
     for room in (cpu, other):
         baskets = room.collect(frames.baskets(tables)).lazy()
         answers.append(room.collect(view.build({**tables, frames.BASKETS: baskets}, world.snapshots)))
     assert_same(answers[0], answers[1], view.key)
+
+
+@pytest.mark.parametrize(("other", "seed"), DEVICES, indirect=["other"])
+@pytest.mark.parametrize("name", APART)
+def test_some_keys_rows_of_a_view_are_the_same_on_both_devices(
+    cpu: Room, other: Room, world: Any, name: str, seed: int
+) -> None:
+    """As the engine runs it: half of the keys at a time, of the columns that the view takes; then all compared."""
+    view, tables = world.views[name], world.tables(seed)
+    parts: list[list[pl.DataFrame]] = [[], []]
+    for half in (0, 1):
+        mine = {
+            table: tables[table].select(columns).filter(pl.col(view.key).rank("dense") % 2 == half).collect().lazy()
+            for table, columns in view.apart.items()
+        }
+        for found, room in zip(parts, (cpu, other), strict=True):
+            found.append(room.collect(view.build({**tables, **mine}, world.snapshots)))
+    ours, theirs = (pl.concat(found) for found in parts)
+    assert all(part.height for part in parts[0])
+    assert set(view.beside) < set(ours.columns)
+    assert_same(ours, theirs, view.key)
+    if view.across is not None:
+        compared, whole = cpu.collect(view.across(ours.lazy())), view.plan(tables, world.snapshots)
+        assert_same(compared, other.collect(view.across(theirs.lazy())), view.key)
+        assert_same(compared.select(view.key, names.EVENT_TIMESTAMP, *view.features), cpu.collect(whole), view.key)
+
+
+@pytest.mark.parametrize(("other", "seed"), DEVICES, indirect=["other"])
+@pytest.mark.parametrize("name", COMPARED)
+def test_a_comparison_is_the_same_on_both_devices(cpu: Room, other: Room, world: Any, name: str, seed: int) -> None:
+    """Of rows that lie in memory, as the engine has them after all partitions."""
+    view = world.views[name]
+    rows = cpu.collect(view.build(world.tables(seed), world.snapshots)).lazy()
+    ours, theirs = (room.collect(view.across(rows)) for room in (cpu, other))
+    assert ours.height > 0
+    assert_same(ours, theirs, view.key)
 
 
 def assert_same(ours: pl.DataFrame, theirs: pl.DataFrame, key: str) -> None:

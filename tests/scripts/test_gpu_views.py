@@ -32,7 +32,26 @@ def test_every_view_is_listed_in_every_form_that_a_build_runs(tmp_path: Path) ->
     assert len(listed) == len(set(listed))
     for view in catalogue.views(views.WORDS):
         forms = {name for name in listed if name == f"view {view.name}" or name.startswith(f"view {view.name},")}
-        assert len(forms) == 1 + (not view.whole) + (not view.whole and view.across is not None)
+        in_parts = bool(view.apart) or not view.whole
+        assert len(forms) == 1 + in_parts + (in_parts and view.across is not None), view.name
+
+
+def test_a_view_of_keys_apart_is_built_from_its_columns_alone_and_compared_with_what_it_hands_on(
+    tmp_path: Path,
+) -> None:
+    known, tables = dict(views.plans(tmp_path)), views.tables(tmp_path)
+    apart = [view for view in catalogue.views(views.WORDS) if view.apart]
+    assert apart
+    for view in apart:
+        read = known[f"view {view.name}, some keys' rows"](tables)
+        plain = [name for name in view.features if name not in view.compared]
+        assert read.collect_schema().names() == [view.key, names.EVENT_TIMESTAMP, *plain, *view.beside]
+        compared = known[f"view {view.name}, customers compared"](tables)
+        assert compared.collect_schema().names() == [view.key, names.EVENT_TIMESTAMP, *view.features]
+        table, columns = next(iter(view.apart.items()))
+        less = {**tables, table: tables[table].drop(columns[-1])}
+        with pytest.raises(pl.exceptions.ColumnNotFoundError, match=columns[-1]):
+            known[f"view {view.name}, some keys' rows"](less).collect_schema()
 
 
 def test_every_plan_is_made_without_looking_at_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,14 @@ def test_two_words_are_a_label_and_rows_without_one_are_left_out() -> None:
     assert power(found, "leak") == 1.0
 
 
+def test_a_label_that_is_nan_is_none_and_rows_with_any_feature_are_counted() -> None:
+    y = coin()
+    told = [float("nan") if number < 10 else float(one) for number, one in enumerate(y)]
+    known = [None if number < 30 else 1.0 for number in range(ROWS)]
+    found = audit(frame(told, x=known, y=[None] * ROWS), "label")
+    assert (found.rows, found.ones, found.known) == (ROWS - 10, int(y[10:].sum()), ROWS - 30)
+
+
 def test_a_label_of_one_kind_and_one_of_many_words_are_refused() -> None:
     with pytest.raises(DataError, match=r"Every one of 3 rows has the label \[1\]"):
         audit(frame([1, 1, 1], x=[1, 2, 3]), "label")

@@ -88,7 +88,13 @@ def of_customer(contacts: list[Row], responses: list[Row], types: dict[str, str]
         answer[f"responses_type_{slug}"] = sum(types.get(campaign) == kind for campaign in answered)
     for channel in ("mail", "phone", "app", "web"):
         answer[f"contacts_by_{channel}"] = sum(row[CHANNEL] == channel for row in contacts)
+        answer[f"responses_by_{channel}"] = sum(asked(campaign, channel, contacts, responses) for campaign in answered)
     return answer
+
+
+def asked(campaign: str, channel: str, contacts: list[Row], responses: list[Row]) -> bool:
+    first = min(row[TIME] for row in responses if row[CAMPAIGN] == campaign)
+    return any((row[CAMPAIGN], row[CHANNEL]) == (campaign, channel) and row[TIME] <= first for row in contacts)
 
 
 def replied(contact: Row, responses: list[Row]) -> bool:
@@ -107,7 +113,7 @@ def test_a_kind_of_campaign_never_takes_another_features_name() -> None:
     words = Words(campaign_types={"total": "Total", "by_mail": "By mail", "84d": "84d"}, channels={"mail": "mail"})
     named = campaign_history.features(words)
     assert {"contacts_type_total", "contacts_type_by_mail", "contacts_type_84d", "contacts_by_mail"} < set(named)
-    assert len(named) == len(campaign_history.features(Words())) + 2 * 3 + 1
+    assert len(named) == len(campaign_history.features(Words())) + 2 * 3 + 2
     schema = {"customer_id": pl.String(), "event_timestamp": pl.Datetime("us", "UTC")}
     assert named["contacts_total"] == campaign_history.features(Words())["contacts_total"]
     assert schema.keys().isdisjoint(named)

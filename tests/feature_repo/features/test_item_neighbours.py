@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from feature_repo.features import item_neighbours
-from feature_repo.features.item_neighbours import BASKETS_AT_MOST, NEAREST, SAMPLE, SUPPORT
+from feature_repo.features.windows import BASKETS_AT_MOST, NEAREST, SAMPLE, SUPPORT
 
 Row = dict[str, Any]
 SCALE = 2**24

@@ -19,18 +19,19 @@ START = datetime(2024, 3, 1, tzinfo=UTC)
 
 def reference(rows: dict[str, list[dict[str, Any]]], at: datetime) -> dict[str, dict[str, Any]]:
     own = {item["item_id"] for item in rows.get("items", []) if item["private_label"]}
+    told = {item["item_id"] for item in rows.get("items", []) if item["private_label"] is not None}
     by_customer: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in rows.get("transactions", []):
         if line["event_timestamp"] < at:
             by_customer[line["customer_id"]].append(line)
     return {
-        customer: of_customer(lines, own, at)
+        customer: of_customer(lines, own, told, at)
         for customer, lines in by_customer.items()
         if any(line["quantity"] > 0 for line in lines)
     }
 
 
-def of_customer(every_line: list[dict[str, Any]], own: set[str], at: datetime) -> dict[str, Any]:
+def of_customer(every_line: list[dict[str, Any]], own: set[str], told: set[str], at: datetime) -> dict[str, Any]:
     lines = [line for line in every_line if line["quantity"] > 0]
     recent = [line for line in lines if line["event_timestamp"] >= at - 84 * DAY]
     used = [line for line in every_line if line["coupon_discount"] > 0 and line["quantity"] >= 0]
@@ -47,7 +48,10 @@ def of_customer(every_line: list[dict[str, Any]], own: set[str], at: datetime) -
         "coupon_basket_share": ratio(len(baskets & {line["basket_id"] for line in used}), len(baskets)),
         "coupon_amount_84d": coupons,
         "coupon_money_share_84d": ratio(coupons, listed),
-        "private_label_share": ratio(paid([line for line in lines if line["item_id"] in own]), paid(lines)),
+        "private_label_share": ratio(
+            paid([line for line in lines if line["item_id"] in own]),
+            paid([line for line in lines if line["item_id"] in told]),
+        ),
         "price_elasticity": elasticity(lines),
     }
 

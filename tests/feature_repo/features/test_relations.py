@@ -13,9 +13,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from feature_repo.features import relations, signature, similarity
-from feature_repo.features.community import LABEL, LINKED, NODE, ROUNDS, WEIGHT, communities
-from feature_repo.features.signature import LONGEST
-from feature_repo.features.similarity import BUCKETS, CANDIDATES, LENGTH, MEET, NEAREST, ROUGH, SCALE, STEPS
+from feature_repo.features.community import LABEL, LINKED, NODE, WEIGHT, communities
+from feature_repo.features.similarity import LENGTH, ROUGH, SCALE, STEPS
+from feature_repo.features.windows import BUCKETS, CANDIDATES, MEET, NEAREST, ROUNDS, SIGNATURE
 from motherlode import names
 
 Row = dict[str, Any]
@@ -32,7 +32,7 @@ def signatures(lines: list[Row]) -> dict[str, Signature]:
     found: dict[str, Signature] = defaultdict(list)
     for (customer, item), number in Counter((customer, item) for customer, item, _ in days).items():
         found[customer].append((item, number))
-    return {customer: sorted(own, key=lambda it: (-it[1], it[0]))[:LONGEST] for customer, own in found.items()}
+    return {customer: sorted(own, key=lambda it: (-it[1], it[0]))[:SIGNATURE] for customer, own in found.items()}
 
 
 def vectors(found: dict[str, Signature]) -> dict[str, list[tuple[str, int, int]]]:
@@ -138,12 +138,12 @@ def test_the_other_snapshots_and_the_rows_order_change_no_bit(batches: Callable[
     batches("relations")
 
 
-@pytest.mark.parametrize("limits", [{"MEET": 3}, {"BUCKETS": 2, "LONGEST": 4}, {"CANDIDATES": 2, "NEAREST": 1}])
+@pytest.mark.parametrize("limits", [{"MEET": 3}, {"BUCKETS": 2, "SIGNATURE": 4}, {"CANDIDATES": 2, "NEAREST": 1}])
 def test_every_limit_cuts_where_it_says(
     limits: dict[str, int], monkeypatch: pytest.MonkeyPatch, agrees: Callable[[str, Any], None]
 ) -> None:
     for name, value in limits.items():
-        monkeypatch.setattr(signature if name == "LONGEST" else similarity, name, value)
+        monkeypatch.setattr(signature if name == "SIGNATURE" else similarity, name, value)
         monkeypatch.setitem(globals(), name, value)
     agrees("relations", reference)
 

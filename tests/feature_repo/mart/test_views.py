@@ -75,5 +75,5 @@ def test_a_view_that_left_the_catalogue_is_not_missed_and_one_of_their_own_is(tm
 def test_a_mistake_in_one_of_them_stops_before_anything_else(tmp_path: Path) -> None:
     put(tmp_path)
     (tmp_path / "features" / "mine.py").write_text(MINE.replace("READS", "READ"))
-    with pytest.raises(DataError, match=r"mine\.py has READS = None"):
+    with pytest.raises(DataError, match=r"mine\.py has no READS"):
         views.load(Settings(home=tmp_path / ".motherlode"))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from feature_repo.mart.manifest import Manifest
 from feature_repo.stores import historical
 from feature_repo.stores.labels import read
+from motherlode.compute import Compute, Room, room
 from motherlode.errors import StoreError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -296,3 +297,27 @@ def test_a_view_without_entities_joins_by_time_alone(repo: Any) -> None:
     asked = pd.DataFrame({"event_timestamp": [NOON - US, NOON]})
     answer = repo.store.get_historical_features(asked, ["v:x"]).to_arrow()
     assert answer["x"].to_pylist() == [None, 1.0]
+
+
+def test_where_there_is_a_gpu_its_room_computes_the_whole_answer(repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU's path from the question to the answer; the CPU's room stands in for the GPU's, which is not here."""
+    view = repo.view("v", repo.history(("a", NOON, 1.0), ("b", NOON, 2.0), ("b", NOON + DAY, 3.0)))
+    asked = repo.labels(("b", NOON), ("a", NOON), ("absent", NOON), ("b", NOON + DAY))
+    rooms = []
+
+    def opened(compute: Compute) -> Room:
+        rooms.append(compute.kind)
+        return room(Compute("cpu", "a test"))
+
+    def searched(*_: Any, **__: Any) -> None:
+        pytest.fail("the CPU's plan ran")
+
+    wanted = historical.parts([view], ["v:x"], full=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(historical, "choose", lambda _: Compute("gpu", "a test"))
+        patch.setattr(historical, "room", opened)
+        patch.setattr(historical, "by_search", searched)
+        answer = historical.features(repo.config, read(asked), wanted, by_created=False)
+    assert rooms == ["gpu"]
+    assert answer["x"].to_pylist() == [2.0, 1.0, None, 3.0]
+    assert answer.equals(historical.features(repo.config, read(asked), wanted, by_created=False))

@@ -70,6 +70,20 @@ def test_a_window_without_a_start_and_one_that_ends_before_it_are_refused() -> N
         leakage.check_windows(labels(["2025-03-01"]))
 
 
+@pytest.mark.parametrize("end", [T, T - timedelta(days=1)])
+def test_a_window_that_has_ended_when_its_features_end_is_refused_whatever_else_is_said(end: datetime) -> None:
+    frame = labels([T], [end]).drop(names.LABEL_START)
+    with pytest.raises(DataError, match=r"ends at label_end 2025-.*, when its features end at event_timestamp"):
+        leakage.check_windows(frame)
+    leakage.check_windows(labels([T], [T + MOMENT]).drop(names.LABEL_START))
+    leakage.check_windows(labels([T, T], [None, T + MOMENT]).drop(names.LABEL_START))
+
+
+def test_a_start_of_another_name_does_not_hide_the_one_that_is_there() -> None:
+    with pytest.raises(DataError, match="measured from label_start"):
+        leakage.check_windows(labels([T - MOMENT]).with_columns(begins=pl.lit(T)), "begins")
+
+
 def test_the_start_may_have_a_name_of_its_own_and_then_must_be_there() -> None:
     frame = labels([T - MOMENT]).rename({names.LABEL_START: "since"})
     leakage.check_windows(frame)
