@@ -8,8 +8,10 @@ a task made counts before the build flips the manifest, in this process.
 import logging
 import os
 import secrets
+import shlex
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,11 +106,21 @@ def _run(
             num_cpus=threads,
             max_retries=RETRIES,
             retry_exceptions=False,
-            runtime_env={"env_vars": {"POLARS_MAX_THREADS": str(threads)}},
+            runtime_env=_environment(threads),
             **options,
         )
         call = partial(task.remote, do, token=token, wanted=versions(COMPARED))
         yield from _streamed(call, jobs, lambda: workers or _AHEAD * _slots(threads))
+
+
+def _environment(threads: int) -> dict[str, Any]:
+    """A worker's: Polars' threads; and its Python where the path needs quotes, which Ray 2.60 leaves out.
+
+    Without them no worker starts, and Ray tries for ever. It is then the same path on every machine of a cluster.
+    """
+    environment: dict[str, Any] = {"env_vars": {"POLARS_MAX_THREADS": str(threads)}}
+    python = shlex.quote(sys.executable)
+    return environment if python == sys.executable else {**environment, "py_executable": python}
 
 
 def _task(do: Callable[[Job], Result], job: Job, token: Path, wanted: Mapping[str, str | None]) -> Result:

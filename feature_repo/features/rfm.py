@@ -8,7 +8,8 @@ less what was paid back for returns, in the currency of the table. `_28d`, `_84d
 days, `_total` over all before the snapshot.
 
 The scores are quintiles of `recency_days`, `frequency_total` and `monetary_total` among the customers of the snapshot
-(A. M. Hughes, *Strategic Database Marketing*, 1994): 5 is best, customers that are equal score equal.
+(A. M. Hughes, *Strategic Database Marketing*, 1994), ⌈5 (r - ½) / n⌉ of the mean rank r among n customers: 5 is best,
+customers that are equal score equal.
 
 `rfm_class` is the segment by the recency score and by the mean, rounded up, of the other two. Its names and the scores
 they stand for are those commonly published (Putler, "RFM Analysis for Successful Customer Segmentation"); there they
