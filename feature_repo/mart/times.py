@@ -18,8 +18,15 @@ Span = tuple[datetime, datetime]
 
 
 def span(tables: Mapping[str, pl.LazyFrame]) -> Span | None:
-    """The first purchase (without purchases, the first event of any kind) and the last event; None without any."""
-    found = {name: _span(tables[name], table.time) for name, table in TABLES.items() if table.time is not None}
+    """The first purchase (without purchases, the first event of any kind) and the last event; None without any.
+
+    A label is no event: one that a model gives today would else put the latest snapshot into tomorrow.
+    """
+    found = {
+        name: _span(tables[name], table.time)
+        for name, table in TABLES.items()
+        if table.time is not None and name != names.TAGS
+    }
     known = {name: each for name, each in found.items() if each is not None}
     if not known:
         return None

@@ -81,5 +81,5 @@ def test_an_upgraded_home_serves_the_same_answers(folder: Path, shell: Callable[
     before, after = (pl.read_parquet(folder / f"{name}.parquet").drop(drop) for name in ("before", "after"))
     assert after.equals(before), "the same customers, segments and scores"
     assert bundle.current(settings.models).name == bundle.current(folder / ".motherlode" / "models").name
-    online = [line for line in shell(f"motherlode status {at_home}").splitlines() if "│ rfm" in line]
+    online = [line for line in shell(f"motherlode status {at_home}").splitlines() if line.split()[:1] == ["rfm"]]
     assert " 200 " in online[0], "every customer's row is online"

@@ -56,3 +56,9 @@ def test_the_span_begins_with_purchases_where_there_are_any_and_ends_with_any_ev
     day = [datetime(2024, 1, number, tzinfo=UTC) for number in range(1, 9)]
     assert times.span(tables(transactions=[day[3], day[2]], contacts=[day[0]], feedback=[day[6]])) == (day[2], day[6])
     assert times.span(tables(interactions=[day[4]], contacts=[day[1], None])) == (day[1], day[4])
+
+
+def test_a_label_that_is_given_today_moves_no_snapshot() -> None:
+    bought, given = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC)
+    assert times.span(tables(transactions=[bought], tags=[given])) == (bought, bought)
+    assert times.span(tables(tags=[given])) is None
