@@ -22,19 +22,11 @@ from typing import Final
 import polars as pl
 
 from feature_repo.features import windows
-from feature_repo.features.frames import AT, SNAPSHOT, Tables, days, everyone, finish, known, micros, share
+from feature_repo.features.frames import AT, EVERYONE, SNAPSHOT, Tables, days, everyone, finish, known, micros, share
 from feature_repo.features.view import Feature, Words
 from motherlode import names
 
-READS: Final = (
-    names.TRANSACTIONS,
-    names.CUSTOMERS,
-    names.CAMPAIGNS,
-    names.CONTACTS,
-    names.RESPONSES,
-    names.INTERACTIONS,
-    names.FEEDBACK,
-)
+READS: Final = (*EVERYONE, names.CAMPAIGNS)
 
 _PRIOR: Final = f"{windows.PRIOR_RESPONSES} in {windows.PRIOR_CAMPAIGNS}"
 _MONTH, _QUARTER = windows.label(windows.MONTH), windows.label(windows.QUARTER)

@@ -9,18 +9,11 @@ from typing import Final
 
 import polars as pl
 
-from feature_repo.features.frames import Tables, everyone, finish
+from feature_repo.features.frames import EVERYONE, Tables, everyone, finish
 from feature_repo.features.view import Feature, Words
 from motherlode import names
 
-READS: Final = (
-    names.TRANSACTIONS,
-    names.CUSTOMERS,
-    names.CONTACTS,
-    names.RESPONSES,
-    names.INTERACTIONS,
-    names.FEEDBACK,
-)
+READS: Final = EVERYONE
 
 _FIXED: Final = {
     "purposes_agreed": Feature(pl.Float32(), "purposes", "purposes that the customer agreed to"),

@@ -18,18 +18,11 @@ from typing import Final
 
 import polars as pl
 
-from feature_repo.features.frames import SNAPSHOT, Tables, days, everyone, finish, micros
+from feature_repo.features.frames import EVERYONE, SNAPSHOT, Tables, days, everyone, finish, micros
 from feature_repo.features.view import Feature, Words
 from motherlode import names
 
-READS: Final = (
-    names.TRANSACTIONS,
-    names.CUSTOMERS,
-    names.CONTACTS,
-    names.RESPONSES,
-    names.INTERACTIONS,
-    names.FEEDBACK,
-)
+READS: Final = EVERYONE
 
 DAYS_PER_YEAR: Final = 365.2425
 """The Gregorian calendar's mean."""

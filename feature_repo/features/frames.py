@@ -34,7 +34,17 @@ AT: Final = "at"
 """An event's time, or a time that is asked about: Int64 microseconds since 1970 UTC."""
 LAST: Final = "last"
 """The newest event before a time that is asked about: Int64 microseconds since 1970 UTC, null where there is none."""
+EVERYONE: Final = (
+    names.TRANSACTIONS,
+    names.CUSTOMERS,
+    names.CONTACTS,
+    names.RESPONSES,
+    names.INTERACTIONS,
+    names.FEEDBACK,
+)
+"""The tables that `everyone` reads: what a view with its rows has in READS."""
 _SIDE: Final = "side"
+_KEPT: Final = "kept"
 
 MICROSECONDS_PER_DAY: Final = 86_400_000_000
 MONEY_UNIT: Final = 10_000
@@ -342,6 +352,21 @@ def purchase_days(tables: Tables) -> pl.LazyFrame:
     )
 
 
+def codes(values: pl.LazyFrame, column: str, code: str) -> pl.LazyFrame:
+    """A column's values, without null → their numbers in its order, from 1, Int64."""
+    number = pl.col(column).rank("dense").cast(pl.Int64)
+    return values.select(pl.col(column).unique()).filter(pl.col(column).is_not_null()).with_columns(number.alias(code))
+
+
+def kept(rows: pl.LazyFrame, condition: pl.Expr) -> pl.LazyFrame:
+    """The rows that fulfil a condition, by a filter that no optimizer moves into what comes before.
+
+    Fused with a cross join it is slow, and only half translates to cuDF; pushed into a plan that is used elsewhere too,
+    it makes Polars compute that plan once for each use.
+    """
+    return rows.with_columns(condition.alias(_KEPT)).filter(pl.col(_KEPT)).drop(_KEPT)
+
+
 def buyers(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
     """The rows of the views about purchases: each customer who bought something before the snapshot.
 
@@ -360,9 +385,9 @@ def everyone(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
         SNAPSHOT, customer_id.
     """
     time = pl.col(names.EVENT_TIMESTAMP)
-    dated = [names.TRANSACTIONS, names.CONTACTS, names.RESPONSES, names.INTERACTIONS, names.FEEDBACK]
-    firsts = [tables[name].select(names.CUSTOMER_ID, time) for name in dated]
     registered = pl.col(names.REGISTERED_AT).alias(names.EVENT_TIMESTAMP)
-    firsts.append(tables[names.CUSTOMERS].select(names.CUSTOMER_ID, registered))
+    firsts = [
+        tables[name].select(names.CUSTOMER_ID, registered if name == names.CUSTOMERS else time) for name in EVERYONE
+    ]
     whole = pl.concat(firsts).filter(pl.col(names.CUSTOMER_ID).is_not_null() & time.is_not_null())
     return seen(whole.group_by(names.CUSTOMER_ID).agg(time.min()), snapshots).select(ROW)

@@ -18,6 +18,7 @@ from feature_repo.features.frames import (
     MICROSECONDS_PER_DAY,
     SNAPSHOT,
     Tables,
+    codes,
     finish,
     known,
     micros,
@@ -55,8 +56,8 @@ _WIDTH: Final = 2**25
 def build(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
     """The view `history`; see the module for units and sources."""
     bought = purchases(tables).filter(pl.col(names.ITEM_ID).is_not_null())
-    items = standing.codes(bought, names.ITEM_ID, CODE).cache()
-    customers = standing.codes(bought, names.CUSTOMER_ID, CUSTOMER).cache()
+    items = codes(bought, names.ITEM_ID, CODE).cache()
+    customers = codes(bought, names.CUSTOMER_ID, CUSTOMER).cache()
     lives = _lives(bought, snapshots, items, customers).cache()
     asked = _rows(tables, bought, snapshots, customers).cache()
     rows = (

@@ -28,6 +28,7 @@ from feature_repo.features.frames import (
     LAST,
     SNAPSHOT,
     Tables,
+    codes,
     finish,
     known,
     micros,
@@ -107,7 +108,7 @@ def _faded(label: str, of: str, words: Words) -> dict[str, Feature]:
 def build(tables: Tables, snapshots: pl.LazyFrame, words: Words) -> pl.LazyFrame:
     """The view `interests`; see the module for units and sources."""
     classes = _classes(tables, words).cache()
-    customers = standing.codes(purchases(tables), names.CUSTOMER_ID, CUSTOMER).cache()
+    customers = codes(purchases(tables), names.CUSTOMER_ID, CUSTOMER).cache()
     lines = _lines(tables, classes, customers, snapshots).cache()
     categories = classes.filter(pl.col(CODE).is_not_null()).group_by(CODE).agg(pl.col(_CATEGORY).first()).cache()
     lives = _lives(lines).cache()
@@ -145,7 +146,7 @@ def _classes(tables: Tables, words: Words) -> pl.LazyFrame:
     )
     kind = pl.col(CODE).fill_null(0)
     of = (kind * (len(words.departments) + 1) + pl.col(_PLACE).fill_null(-1) + 1) * 3 + pl.col(_OWN).fill_null(-1) + 1
-    return items.join(standing.codes(items, _CATEGORY, CODE), on=_CATEGORY, how="left").with_columns(of.alias(_CLASS))
+    return items.join(codes(items, _CATEGORY, CODE), on=_CATEGORY, how="left").with_columns(of.alias(_CLASS))
 
 
 def _lines(tables: Tables, classes: pl.LazyFrame, customers: pl.LazyFrame, snapshots: pl.LazyFrame) -> pl.LazyFrame:

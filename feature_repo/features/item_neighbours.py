@@ -15,7 +15,7 @@ from typing import Final
 import polars as pl
 
 from feature_repo.features import windows
-from feature_repo.features.frames import AGE, SNAPSHOT, Tables, purchases, seen, within
+from feature_repo.features.frames import AGE, SNAPSHOT, Tables, codes, purchases, seen, within
 from feature_repo.features.view import Feature
 from feature_repo.features.windows import BASKETS_AT_MOST, NEAREST, SAMPLE, SUPPORT
 from motherlode import names
@@ -51,7 +51,7 @@ _RANK: Final = "rank"
 def build(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
     """The view `item_neighbours`; see the module for units and sources."""
     lines = _counted(tables, snapshots).cache()
-    ids = _codes(lines.select(names.ITEM_ID), _ITEM).cache()
+    ids = codes(lines, names.ITEM_ID, _ITEM).with_columns(pl.col(_ITEM).cast(pl.Int32)).cache()
     short = (pl.col(name).cast(pl.Int32) for name in (_BASKET, _ITEM))
     held = lines.join(ids, on=names.ITEM_ID, how="inner").select(SNAPSHOT, *short).cache()
     totals = held.group_by(SNAPSHOT, _ITEM).agg(pl.len().cast(pl.Int64).alias("baskets")).cache()
@@ -70,13 +70,6 @@ def build(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:
         .join(lists, on=[SNAPSHOT, _ITEM], how="left")
         .select(names.ITEM_ID, pl.col(SNAPSHOT).alias(names.EVENT_TIMESTAMP), *FEATURES)
     )
-
-
-def _codes(rows: pl.LazyFrame, code: str) -> pl.LazyFrame:
-    """Each distinct text of the only column with its number in the alphabet, from 1."""
-    column = rows.collect_schema().names()[0]
-    number = pl.col(column).rank("dense").cast(pl.Int32)
-    return rows.select(pl.col(column).unique()).with_columns(number.alias(code))
 
 
 def _counted(tables: Tables, snapshots: pl.LazyFrame) -> pl.LazyFrame:

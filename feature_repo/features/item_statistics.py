@@ -18,6 +18,8 @@ from feature_repo.features.frames import (
     SNAPSHOT,
     Tables,
     asked,
+    codes,
+    kept,
     micros,
     money,
     share,
@@ -182,12 +184,7 @@ def _span(window: timedelta) -> int:
 
 def _items(tables: Tables) -> pl.LazyFrame:
     """Every item with a line: item_id, ITEM."""
-    return _codes(tables[names.TRANSACTIONS], names.ITEM_ID, ITEM)
-
-
-def _codes(lines: pl.LazyFrame, column: str, code: str) -> pl.LazyFrame:
-    number = pl.col(column).rank("dense").cast(pl.Int64)
-    return lines.select(pl.col(column).unique()).with_columns(number.alias(code))
+    return codes(tables[names.TRANSACTIONS], names.ITEM_ID, ITEM)
 
 
 def _edges(times: pl.LazyFrame) -> pl.LazyFrame:
@@ -215,9 +212,9 @@ def _lines(tables: Tables, times: pl.LazyFrame) -> pl.LazyFrame:
     )
     during = (pl.col(AT) >= pl.col("start")) & (pl.col(AT) < pl.col("end"))
     return (
-        _where(dated.join(_parts(dated.select(pl.col(_DAY).unique()), times), on=_DAY, how="inner"), during)
+        kept(dated.join(_parts(dated.select(pl.col(_DAY).unique()), times), on=_DAY, how="inner"), during)
         .join(_items(tables), on=names.ITEM_ID, how="inner")
-        .join(_codes(lines, names.CUSTOMER_ID, _CUSTOMER), on=names.CUSTOMER_ID, how="inner")
+        .join(codes(lines, names.CUSTOMER_ID, _CUSTOMER), on=names.CUSTOMER_ID, how="inner")
         .select(ITEM, _CUSTOMER, _DAY, _SINCE, *_SUMS)
     )
 
@@ -230,13 +227,13 @@ def _parts(days: pl.LazyFrame, times: pl.LazyFrame) -> pl.LazyFrame:
     edges = _edges(times).select(pl.col(AT).alias("edge")).cache()
     beside = days.cache().join(edges, how="cross")
     midnight = pl.col(_DAY) * MICROSECONDS_PER_DAY
-    inside = _where(beside, (pl.col("edge") > midnight) & (pl.col("edge") < midnight + MICROSECONDS_PER_DAY))
+    inside = kept(beside, (pl.col("edge") > midnight) & (pl.col("edge") < midnight + MICROSECONDS_PER_DAY))
     starts = pl.concat([days.select(_DAY, midnight.alias("start")), inside.select(_DAY, pl.col("edge").alias("start"))])
     starts = starts.cache()
     later = starts.join(starts.rename({"start": "end"}), on=_DAY, how="inner")
-    ends = _where(later, pl.col("end") > pl.col("start")).group_by(_DAY, "start").agg(pl.col("end").min())
+    ends = kept(later, pl.col("end") > pl.col("start")).group_by(_DAY, "start").agg(pl.col("end").min())
     since = (
-        _where(starts.join(edges, how="cross"), pl.col("edge") <= pl.col("start"))
+        kept(starts.join(edges, how="cross"), pl.col("edge") <= pl.col("start"))
         .group_by("start")
         .agg(pl.col("edge").max().alias(_SINCE))
     )
@@ -246,7 +243,7 @@ def _parts(days: pl.LazyFrame, times: pl.LazyFrame) -> pl.LazyFrame:
         .join(times.select(pl.col(AT).max().alias("last")), how="cross")
         .with_columns(pl.col("end").fill_null(midnight + MICROSECONDS_PER_DAY), pl.col(_SINCE).fill_null(_LONG_AGO))
     )
-    return _where(whole, pl.col("start") < pl.col("last")).drop("last")
+    return kept(whole, pl.col("start") < pl.col("last")).drop("last")
 
 
 def _states(lines: pl.LazyFrame, times: pl.LazyFrame) -> pl.LazyFrame:
@@ -272,7 +269,7 @@ def _states(lines: pl.LazyFrame, times: pl.LazyFrame) -> pl.LazyFrame:
     )
     oldest = pairs.group_by(ITEM).agg(pl.col("oldest").min())
     first = sums.group_by(ITEM).agg(pl.col(AT).min().alias("first"))
-    asks = _where(first.join(_edges(times), how="cross"), pl.col(AT) > pl.col("first"))
+    asks = kept(first.join(_edges(times), how="cross"), pl.col(AT) > pl.col("first"))
     sides = [frame.with_columns(pl.lit(side).alias(_SIDE)) for side, frame in enumerate((_wide(asks), events))]
     running = (
         pl.concat(sides)
@@ -281,7 +278,7 @@ def _states(lines: pl.LazyFrame, times: pl.LazyFrame) -> pl.LazyFrame:
             *(pl.col(name).cum_sum().over(ITEM) for name in _VALUES), pl.col(_NEWEST).forward_fill().over(ITEM)
         )
     )
-    return _where(running, pl.col(_SIDE) == 0).drop(_SIDE).join(oldest, on=ITEM, how="inner")
+    return kept(running, pl.col(_SIDE) == 0).drop(_SIDE).join(oldest, on=ITEM, how="inner")
 
 
 def _wide(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -296,11 +293,6 @@ def _wide(frame: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _where(rows: pl.LazyFrame, condition: pl.Expr) -> pl.LazyFrame:
-    """The rows that fulfil a condition, which no optimizer fuses with what comes before."""
-    return rows.with_columns(condition.alias("kept")).filter(pl.col("kept")).drop("kept")
-
-
 def _pairs(lines: pl.LazyFrame) -> pl.LazyFrame:
     """What each customer's days with an item come to, those alike counted together.
 
@@ -311,8 +303,8 @@ def _pairs(lines: pl.LazyFrame) -> pl.LazyFrame:
     # Sorted by the columns, not by one number of them all: nothing can run over, and the sort is not what costs.
     key = (ITEM, _CUSTOMER)
     order = (*key, _DAY)
-    days = _where(
-        _where(lines, pl.col("lines") > 0)
+    days = kept(
+        kept(lines, pl.col("lines") > 0)
         .select(*order, _SINCE)
         .sort(*order, _SINCE)
         .with_columns(_as_before(order, 1).alias("repeated")),

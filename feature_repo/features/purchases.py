@@ -9,8 +9,8 @@ from typing import Final
 
 import polars as pl
 
-from feature_repo.features.frames import AT, ROW, SNAPSHOT, Tables, finish, micros, population, purchases
-from feature_repo.features.standing import CODE, codes
+from feature_repo.features.frames import AT, ROW, SNAPSHOT, Tables, codes, finish, micros, population, purchases
+from feature_repo.features.standing import CODE
 from feature_repo.features.view import Feature
 from motherlode import names
 

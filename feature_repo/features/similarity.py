@@ -15,6 +15,7 @@ from typing import Final
 
 import polars as pl
 
+from feature_repo.features.frames import kept
 from feature_repo.features.signature import DAYS, ITEMS
 from feature_repo.features.windows import BUCKETS, CANDIDATES, MEET, NEAREST
 from motherlode import names
@@ -42,7 +43,6 @@ _WEIGHT: Final = "weight"
 _PART: Final = "part"
 _GROUP: Final = "group"
 _PAIR: Final = "pair"
-_KEPT: Final = "kept"
 _WEIGHT_UNIT: Final = 1_000
 
 
@@ -134,14 +134,6 @@ def _met(vectors: pl.LazyFrame) -> pl.LazyFrame:
         .group_by(_PAIR)
         .agg(pl.col(SIMILARITY).sum())
     )
-
-
-def kept(rows: pl.LazyFrame, condition: pl.Expr) -> pl.LazyFrame:
-    """The rows that fulfil a condition, where the plan before it is used elsewhere too.
-
-    Polars computes such a plan once, unless it can push different filters into its uses: it cannot push this one.
-    """
-    return rows.with_columns(condition.alias(_KEPT)).filter(pl.col(_KEPT)).drop(_KEPT)
 
 
 def _ranked(rank: int) -> pl.Expr:

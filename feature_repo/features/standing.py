@@ -51,12 +51,6 @@ _LN2: Final = 0.6931471805599453
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def codes(values: pl.LazyFrame, column: str, code: str) -> pl.LazyFrame:
-    """A column's values, without null → their numbers in its order, from 1, Int64."""
-    number = pl.col(column).rank("dense").cast(pl.Int64)
-    return values.select(pl.col(column).unique()).filter(pl.col(column).is_not_null()).with_columns(number.alias(code))
-
-
 def thing() -> pl.Expr:
     """THING of CUSTOMER and CODE."""
     return (pl.col(CUSTOMER) * CODES + pl.col(CODE)).alias(THING)

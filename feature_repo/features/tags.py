@@ -20,6 +20,7 @@ import polars as pl
 from feature_repo.features import windows
 from feature_repo.features.frames import (
     AT,
+    EVERYONE,
     LAST,
     MICROSECONDS_PER_DAY,
     ROW,
@@ -36,15 +37,7 @@ from feature_repo.features.frames import (
 from feature_repo.features.view import Feature
 from motherlode import names
 
-READS: Final = (
-    names.TRANSACTIONS,
-    names.CUSTOMERS,
-    names.CONTACTS,
-    names.RESPONSES,
-    names.INTERACTIONS,
-    names.FEEDBACK,
-    names.TAGS,
-)
+READS: Final = (*EVERYONE, names.TAGS)
 
 FEATURES: Final = {
     "tags": Feature(pl.List(pl.String()), "text", "labels that are on, by name"),

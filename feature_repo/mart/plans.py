@@ -38,7 +38,7 @@ class Declared(Mapping[str, pl.LazyFrame]):
 
     def __init__(self, view: View, tables: Mapping[str, pl.LazyFrame]) -> None:
         self._view, self._tables = view, tables
-        reads = view.reads or tuple(SCHEMAS)
+        reads = view.reads
         self._names = (*reads, frames.BASKETS) if names.TRANSACTIONS in reads else reads
 
     def __getitem__(self, name: str) -> pl.LazyFrame:
@@ -177,7 +177,7 @@ class Plans:
         told = str(error)
         match = _MISSING.search(told)
         column = match.group(1) if match else ""
-        for table in view.reads or tuple(SCHEMAS):
+        for table in view.reads:
             if (why := self.timeline.withheld.get(table, {}).get(column)) is not None:
                 return DataError(
                     f"The view {view.name!r} asks for the column {column!r} of {table}, which {why}.",

@@ -12,7 +12,6 @@ from feature_repo.mart import pieces, timeline
 from feature_repo.mart.changes import ALWAYS, PERIOD, Changes, Grid
 from feature_repo.mart.manifest import Built, Manifest, Piece
 from feature_repo.mart.partition import Batch, Keep
-from feature_repo.warehouse.contract import SCHEMAS
 from motherlode import names
 
 
@@ -109,7 +108,7 @@ def changed(
     old, times = wanted(view, before, grid), wanted(view, snapshots, grid)
     stay = [time for time in times if time in set(old)]
     new = tuple(time for time in times if time not in set(old))
-    touched = _touched(changes.of(view.reads or tuple(SCHEMAS)), stay, grid)
+    touched = _touched(changes.of(view.reads), stay, grid)
     batches: dict[int, list[Batch]] = defaultdict(list)
     if view.whole:
         since = [] if touched.is_empty() else _after(stay, grid, [touched[PERIOD].min()])

@@ -212,7 +212,7 @@ def _works(settings: Settings, goal: _Goal, kept: Manifest) -> Iterator[Work]:
         else Changes({}, frozenset())
     )
     for name, view in goal.views.items():
-        if grid is None or name not in same or found.tables & set(view.reads or SCHEMAS):
+        if grid is None or name not in same or found.tables & set(view.reads):
             yield schedule.whole(view, goal.snapshots, number, grid)
         else:
             yield schedule.changed(view, same[name], kept.snapshots, goal.snapshots, number, found, grid)
