@@ -1,23 +1,24 @@
 """`motherlode features`: warehouse → feature snapshots, applied to Feast."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
 
 from motherlode.cli import engine as engines
-from motherlode.cli import options, pipeline
-from motherlode.cli.features_audit import audit_features
-from motherlode.cli.features_describe import describe
-from motherlode.cli.features_list import list_views
-from motherlode.cli.stages import Stages
-from motherlode.compute import choose
-from motherlode.lock import exclusive
+from motherlode.cli import options
+from motherlode.cli.lazy import Entry, Lazy, load
 from motherlode.settings import Settings
 
+_COMMANDS: Final = {
+    "list": Entry("features_list", "list_views", "every view: rows, snapshots, the newest one"),
+    "describe": Entry("features_describe", "describe", "the catalogue, one view of it, or one feature"),
+    "audit": Entry("features_audit", "audit_features", "the features that tell a label by themselves"),
+}
 
-@click.group(invoke_without_command=True)
+
+@click.group(cls=Lazy, entries=_COMMANDS, invoke_without_command=True)
 @click.option(
     "--cadence",
     type=click.IntRange(min=1),
@@ -54,18 +55,8 @@ def features(
         _refuse_options(ctx)
         return
     settings = Settings.from_env(home=home, device=device, ray_address=address)
-    compute = choose(settings.device)
-    with exclusive(settings):
-        pipeline.features(
-            settings,
-            compute,
-            Stages(Console()),
-            cadence_days=cadence,
-            rebuild=rebuild,
-            runner=engines.runner(
-                settings, compute, engines.RAY if address and engine == engines.AUTO else engine, workers
-            ),
-        )
+    build = load("motherlode features", "features_build", "build")
+    build(settings, cadence=cadence, rebuild=rebuild, engine=engine, address=address, workers=workers)
 
 
 def _refuse_options(ctx: click.Context) -> None:
@@ -73,7 +64,3 @@ def _refuse_options(ctx: click.Context) -> None:
     for it in ctx.command.params:
         if it.name != "home" and ctx.get_parameter_source(it.name or "") is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{it.opts[0]} is for building: `{ctx.invoked_subcommand}` does not take it.", ctx)
-
-
-for command in (list_views, describe, audit_features):
-    features.add_command(command)

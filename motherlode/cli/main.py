@@ -1,9 +1,5 @@
-"""The `motherlode` command: a group that loads a command's module when it is asked for.
+"""The `motherlode` command, and what becomes of the errors of all its commands."""
 
-So `motherlode serve` runs where only serving is installed, and `--help` answers at once.
-"""
-
-import importlib
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +10,7 @@ import click
 from rich.console import Console
 
 from motherlode import __version__
+from motherlode.cli.lazy import Entry, Lazy
 from motherlode.errors import MotherlodeError
 
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
@@ -46,39 +43,11 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 """Command → one line of help; its module is `motherlode.cli.<command>`, its function has the same name."""
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        try:
-            module = importlib.import_module(f"motherlode.cli.{cmd_name}")
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.startswith("motherlode"):
-                raise
-            raise click.ClickException(
-                f"`motherlode {cmd_name}` needs the package {error.name!r}. "
-                "Install `motherlode[cpu,warehouse,train,demo]`."
-            ) from error
-        command = getattr(module, cmd_name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"There is no command {args[0]!r}. Commands: {', '.join(COMMANDS)}.")
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Lazy,
+    entries={name: Entry(name, name, said) for name, said in COMMANDS.items()},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__)
 def cli() -> None:
     """Motherlode: customer features, models and live answers, on the GPU or without one.

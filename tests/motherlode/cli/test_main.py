@@ -46,13 +46,23 @@ def test_a_wrong_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> 
     assert "abacus" in capsys.readouterr().err
 
 
-def test_help_loads_no_room() -> None:
-    """`motherlode --help` answers at once: no Feast, Ray, PyTorch or Polars is imported for it."""
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["--help"], {"feast", "ray", "torch", "polars", "training", "serving"}),
+        (["features", "list", "--help"], {"feast", "ray", "torch", "training", "serving"}),
+    ],
+)
+def test_help_loads_no_room(arguments: list[str], unwanted: set[str]) -> None:
+    """`motherlode --help` answers at once: no Feast, Ray, PyTorch or Polars is imported for it.
+
+    Nor does a look at the features wait for what builds and audits them.
+    """
     program = (
         "import sys; from motherlode.cli.main import main\n"
-        "try: main(['--help'])\n"
+        f"try: main({arguments!r})\n"
         "except SystemExit: pass\n"
-        "print(*sorted({'feast', 'ray', 'torch', 'polars', 'training', 'serving'} & set(sys.modules)), file=sys.stderr)"
+        f"print(*sorted({unwanted!r} & set(sys.modules)), file=sys.stderr)"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stderr.strip() == ""
