@@ -1,4 +1,7 @@
-"""A command as a whole: how long it takes, and the most memory that its processes hold."""
+"""A command as a whole: how long it takes, and the most memory that its processes hold.
+
+Memory is the proportional set size (PSS) where the system tells it: what processes share counts once.
+"""
 
 import subprocess
 import sys
@@ -11,12 +14,12 @@ import psutil
 
 
 def motherlode(*arguments: str) -> tuple[float, int]:
-    """Run `motherlode` with arguments; wall seconds, and the highest sum of resident bytes over its processes."""
+    """Run `motherlode` with arguments; wall seconds, and the highest sum of bytes over its processes."""
     return run([str(Path(sys.executable).with_name("motherlode")), *arguments])
 
 
 def run(command: Sequence[str]) -> tuple[float, int]:
-    """Run a command to its end; wall seconds, and the highest sum of resident bytes over its processes.
+    """Run a command to its end; wall seconds, and the highest sum of bytes over its processes.
 
     A command that fails ends the benchmark.
     """
@@ -27,7 +30,7 @@ def run(command: Sequence[str]) -> tuple[float, int]:
 
     def watch() -> None:
         nonlocal peak
-        while not done.wait(0.1):
+        while not done.wait(0.5):
             peak = max(peak, _resident(process.pid))
 
     watcher = threading.Thread(target=watch)
@@ -41,12 +44,13 @@ def run(command: Sequence[str]) -> tuple[float, int]:
 
 
 def _resident(pid: int) -> int:
-    """Resident bytes of a process and its children."""
+    """Bytes of a process and its children."""
     total = 0
     try:
         parent = psutil.Process(pid)
         for process in (parent, *parent.children(recursive=True)):
-            total += process.memory_info().rss
-    except psutil.NoSuchProcess:
+            held = process.memory_full_info()
+            total += getattr(held, "pss", held.rss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         pass
     return total

@@ -17,7 +17,7 @@ from rich.table import Table
 
 FOLDER = Path(__file__).parent / "results"
 
-_GOAL: Final = re.compile(r"(<=|>=|<|>) *([\d,]+(?:\.\d+)?)")
+_GOAL: Final = re.compile(r"(ratio )?(<=|>=|<|>) *([\d,]+(?:\.\d+)?)")
 _HOLDS: Final = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
 
@@ -31,7 +31,7 @@ class Row:
         peer: what it is compared with, in the same run; empty where there is none.
         ratio: how many times better than the peer; None without one.
         goal: what was promised, as text; empty where nothing was. A number with <= or >= before it, in the row's
-            unit, is held against the figure.
+            unit, is held against the figure; with `ratio` before that, against the ratio.
     """
 
     what: str
@@ -47,7 +47,10 @@ class Row:
         told = _GOAL.fullmatch(self.goal)
         if told is None:
             return ""
-        return "met" if _HOLDS[told[1]](self.value, float(told[2].replace(",", ""))) else "MISSED"
+        reached = self.ratio if told[1] else self.value
+        if reached is None:
+            return ""
+        return "met" if _HOLDS[told[2]](reached, float(told[3].replace(",", ""))) else "MISSED"
 
 
 def publish(name: str, rows: Sequence[Row]) -> Path:

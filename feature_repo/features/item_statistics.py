@@ -94,6 +94,9 @@ _LONG_AGO: Final = -(2**62)
 """The moment of what lies before all windows."""
 
 _CUSTOMER: Final = "customer"
+_PAIR: Final = "pair"
+"""ITEM · 2^26 + customer, Int64: for up to 67 million customers."""
+_CODES: Final = 2**26
 _DAY: Final = "day"
 _SINCE: Final = "since"
 """The last edge of a window up to a moment: Int64 microseconds since 1970 UTC."""
@@ -300,13 +303,15 @@ def _pairs(lines: pl.LazyFrame) -> pl.LazyFrame:
         ITEM; since, of the day's first moment; `before`, that of the customer's day before, null at its first;
         `second`: whether it is the customer's second; `number` of them; `oldest` and `newest`, of their days.
     """
-    # Sorted by the columns, not by one number of them all: nothing can run over, and the sort is not what costs.
-    key = (ITEM, _CUSTOMER)
-    order = (*key, _DAY)
+    key, order = (_PAIR,), (_PAIR, _DAY)
+    pair = pl.col(ITEM) * _CODES + pl.col(_CUSTOMER)
     days = kept(
         kept(lines, pl.col("lines") > 0)
-        .select(*order, _SINCE)
-        .sort(*order, _SINCE)
+        .select(ITEM, pair.alias(_PAIR), _DAY, _SINCE)
+        # Three sorts by one number each are quicker than one by three.
+        .sort(_SINCE)
+        .sort(_DAY, maintain_order=True)
+        .sort(_PAIR, maintain_order=True)
         .with_columns(_as_before(order, 1).alias("repeated")),
         ~pl.col("repeated"),
     )

@@ -28,6 +28,8 @@ CODES: Final = 2**26
 """Room for a number of a customer, or an item, at a snapshot: up to 67 million at once."""
 ROUGH: Final = 2**20
 """Of a similarity by the items that two met over, which only says whom to compare."""
+SLICES: Final = 16
+"""Of the pairs that are compared: what bounds the memory."""
 STEPS: Final = 2**11
 """By which those that a customer met are told apart: with two numbers of customers, what one number has room for."""
 
@@ -128,11 +130,15 @@ def _met(vectors: pl.LazyFrame) -> pl.LazyFrame:
     together = grouped.join(others, on=_GROUP, how="inner")
     pair = _long(CUSTOMER) * CODES + pl.col(OTHER)
     product = (_long(_PART) * pl.col("theirs") // (SCALE // ROUGH)).cast(pl.Int32)
+    # Most pairs meet once: to sort them takes a third of the time and of the memory of a group for each.
+    last = (pl.col(_PAIR).shift(-1) != pl.col(_PAIR)).fill_null(value=True)
     return (
         kept(together, pl.col(CUSTOMER) < pl.col(OTHER))
         .select(pair.alias(_PAIR), product.alias(SIMILARITY))
-        .group_by(_PAIR)
-        .agg(pl.col(SIMILARITY).sum())
+        .sort(_PAIR)
+        .select(_PAIR, _long(SIMILARITY).cum_sum(), last.alias("last"))
+        .filter(pl.col("last"))
+        .select(_PAIR, pl.col(SIMILARITY) - pl.col(SIMILARITY).shift(1).fill_null(0))
     )
 
 
@@ -165,13 +171,25 @@ def _candidates(met: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _compared(pairs: pl.LazyFrame, vectors: pl.LazyFrame) -> pl.LazyFrame:
-    """The pairs with their SIMILARITY by all of their vectors."""
+    """The pairs with their SIMILARITY by all of their vectors.
+
+    By the other's number in SLICES, one after the other: a table of all entries takes three times as long to look into,
+    and what is found there several times the memory.
+    """
+    pairs = pairs.with_columns((pl.col(_PAIR) % CODES).alias(OTHER)).cache()
+    return pl.concat([_compared_slice(pairs, vectors, number) for number in range(SLICES)])
+
+
+def _compared_slice(pairs: pl.LazyFrame, vectors: pl.LazyFrame, number: int) -> pl.LazyFrame:
     ours = vectors.select(CUSTOMER, _ITEM, _PART)
-    theirs = vectors.select((_long(CUSTOMER) * CODES + pl.col(_ITEM)).alias("entry"), pl.col(_PART).alias("theirs"))
+    theirs = kept(vectors, pl.col(CUSTOMER) % SLICES == number).select(
+        (_long(CUSTOMER) * CODES + pl.col(_ITEM)).alias("entry"), pl.col(_PART).alias("theirs")
+    )
     return (
-        pairs.with_columns((pl.col(_PAIR) // CODES).cast(pl.Int32).alias(CUSTOMER))
+        kept(pairs, pl.col(OTHER) % SLICES == number)
+        .with_columns((pl.col(_PAIR) // CODES).cast(pl.Int32).alias(CUSTOMER))
         .join(ours, on=CUSTOMER, how="inner")
-        .select(_PAIR, _PART, (pl.col(_PAIR) % CODES * CODES + pl.col(_ITEM)).alias("entry"))
+        .select(_PAIR, _PART, (pl.col(OTHER) * CODES + pl.col(_ITEM)).alias("entry"))
         .join(theirs, on="entry", how="inner")
         .group_by(_PAIR)
         .agg((_long(_PART) * pl.col("theirs")).sum().alias(SIMILARITY))

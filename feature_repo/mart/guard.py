@@ -1,13 +1,14 @@
 """A view cannot see past its snapshot: checked on a sample of customers whenever a view's code is new here."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import polars as pl
 
-from feature_repo.features.view import View
-from feature_repo.mart import timeline
+from feature_repo.features.view import View, Words
+from feature_repo.mart import timeline, views
 from feature_repo.mart.plans import Plans, declared
 from feature_repo.mart.timeline import Timeline
 from feature_repo.warehouse.contract import TABLES
@@ -20,18 +21,38 @@ SAMPLE: Final = 200
 """Customers that are looked at."""
 
 
-def check(settings: Settings, made: Timeline, views: Sequence[View], snapshots: Sequence[datetime]) -> None:
+@dataclass(frozen=True)
+class Check:
+    """What is to be looked at.
+
+    Attributes:
+        settings: where, and on which device; without secrets.
+        words: the company's words.
+        timeline: what rows are made from.
+        views: the names of those whose code is new.
+        snapshots: all that there are.
+    """
+
+    settings: Settings
+    words: Words
+    timeline: Timeline
+    views: tuple[str, ...]
+    snapshots: tuple[datetime, ...]
+
+
+def check(asked: Check) -> None:
     """Compare the views' rows at two snapshots with their rows on tables that end there.
 
     Raises:
         DataError: a view sees past its snapshot, naming it, a feature and how many customers tell it.
         DeviceError: a plan does not run on the device.
     """
-    plans = Plans(room(choose(settings.device)), made)
-    tables = sample(settings, made)
-    for view in views:
-        for moment in _two(snapshots):
-            _check(plans, view, tables, moment)
+    known = {view.name: view for view in views.load(asked.settings, asked.words)}
+    plans = Plans(room(choose(asked.settings.device)), asked.timeline)
+    tables = sample(asked.settings, asked.timeline)
+    for name in asked.views:
+        for moment in _two(asked.snapshots):
+            _check(plans, known[name], tables, moment)
 
 
 def sample(settings: Settings, made: Timeline) -> dict[str, pl.DataFrame]:

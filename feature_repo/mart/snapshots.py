@@ -15,12 +15,14 @@ from feature_repo.features import catalogue
 from feature_repo.features.view import View, Words
 from feature_repo.mart import changes, code, guard, manifest, pieces, schedule, timeline, times, views, words
 from feature_repo.mart.changes import Changes, Grid
+from feature_repo.mart.guard import Check
 from feature_repo.mart.manifest import Built, Manifest, Piece
 from feature_repo.mart.partition import Comparison, Job, Result, compare, run
 from feature_repo.mart.schedule import Work
-from feature_repo.mart.timeline import Timeline
+from feature_repo.mart.timeline import Slice, Timeline, Written
 from feature_repo.warehouse import files, state
 from feature_repo.warehouse.contract import SCHEMAS
+from motherlode import names
 from motherlode.compute import Compute
 from motherlode.errors import DataError
 from motherlode.settings import Settings
@@ -67,6 +69,10 @@ class ByWork:
     def chosen(self, jobs: int, rows: int) -> Runner:
         """For so many jobs that can go on side by side, and so many rows of all of them."""
         return self.many if jobs > 1 and rows >= self.much else local
+
+
+def _chosen(runner: Runner | ByWork, jobs: int, rows: int) -> Runner:
+    return runner.chosen(jobs, rows) if isinstance(runner, ByWork) else runner
 
 
 @dataclass(frozen=True)
@@ -130,11 +136,10 @@ def build(
     shutil.rmtree(settings.mart / pieces.SCRATCH, ignore_errors=True)
     cadence_days = cadence_days or known.cadence_days
     kept = _kept(settings, known, cadence_days, partitions, rebuild=rebuild)
-    goal = _goal(settings, compute, loaded, kept, cadence_days, partitions)
+    goal = _goal(settings, compute, loaded, kept, cadence_days, partitions, runner)
     works = list(_works(settings, goal, kept))
-    _guard(settings, goal, kept)
     tell = _Steps(on_step, works, goal.timeline.partitions)
-    results = [*_first(goal, works, runner, tell)]
+    results = [*_first(goal, works, _new(goal, kept), runner, tell)]
     results += _second(goal, works, results, runner, tell)
     made = Manifest(
         cadence_days=cadence_days,
@@ -175,23 +180,30 @@ def _goal(
     kept: Manifest,
     cadence_days: int,
     partitions: int | None,
+    runner: Runner | ByWork,
 ) -> _Goal:
     number = partitions or kept.partitions or timeline.partitions_for(loaded)
-    made = timeline.update(settings, loaded, kept.timeline, number)
+    ours = replace(
+        settings,
+        device=compute.kind,
+        pseudonym_key=None,
+        previous_pseudonym_keys=(),
+        raw_key=None,
+        previous_raw_key=None,
+    )
+
+    def cutting(work: Callable[[Slice], Written], slices: Sequence[Slice]) -> Iterator[Written]:
+        return _chosen(runner, len(slices), sum(each.rows_here for each in slices))(work, slices)
+
+    made = timeline.update(ours, loaded, kept.timeline, number, cutting)
     tables = {name: timeline.scan(settings, made, name) for name in SCHEMAS}
     data = times.span(tables)
     grid = None if data is None else Grid(kept.anchor or times.latest(data), timedelta(days=cadence_days))
-    spoken = words.find(tables, kept.words if kept.words != Words() else None)
+    lines = timeline.scans(ours, made, names.TRANSACTIONS)
+    spoken = words.find(tables, kept.words if kept.words != Words() else None, lines)
     found = {view.name: view for view in views.load(settings, spoken)}
     return _Goal(
-        settings=replace(
-            settings,
-            device=compute.kind,
-            pseudonym_key=None,
-            previous_pseudonym_keys=(),
-            raw_key=None,
-            previous_raw_key=None,
-        ),
+        settings=ours,
         timeline=made,
         words=spoken,
         grid=grid,
@@ -218,13 +230,10 @@ def _works(settings: Settings, goal: _Goal, kept: Manifest) -> Iterator[Work]:
             yield schedule.changed(view, same[name], kept.snapshots, goal.snapshots, number, found, grid)
 
 
-def _guard(settings: Settings, goal: _Goal, kept: Manifest) -> None:
-    """Check the views whose code is new here."""
-    new = [
-        view for name, view in goal.views.items() if name not in kept.views or kept.views[name].code != goal.codes[name]
-    ]
-    if new and goal.snapshots:
-        guard.check(goal.settings, goal.timeline, new, goal.snapshots)
+def _new(goal: _Goal, kept: Manifest) -> Check | None:
+    """What is to be checked of the views whose code is new here."""
+    new = tuple(name for name in goal.views if name not in kept.views or kept.views[name].code != goal.codes[name])
+    return Check(goal.settings, goal.words, goal.timeline, new, goal.snapshots) if new and goal.snapshots else None
 
 
 class _Steps:
@@ -243,9 +252,9 @@ class _Steps:
 
 
 def _first(
-    goal: _Goal, works: Sequence[Work], runner: Runner | ByWork, tell: Callable[[str], None]
+    goal: _Goal, works: Sequence[Work], check: Check | None, runner: Runner | ByWork, tell: Callable[[str], None]
 ) -> Iterator[Result]:
-    """The rows of every partition, and of views that are computed whole."""
+    """The rows of every partition, and of views that are computed whole; and the check of views that are new."""
     # Views computed whole first: they take longest, and partitions fill up beside them.
     jobs = [_job(goal, pieces.WHOLE, [work]) for work in works if work.view.whole and work.months(pieces.WHOLE)]
     jobs += [
@@ -253,16 +262,29 @@ def _first(
         for number in range(goal.timeline.partitions)
     ]
     jobs = [job for job in jobs if job.kept]
-    if isinstance(runner, ByWork):
-        keyed = [job for job in jobs if job.partition != pieces.WHOLE]
-        runner = runner.chosen(len(keyed), sum(map(_rows, keyed)))
-    if runner is local:
+    keyed = [job for job in jobs if job.partition != pieces.WHOLE]
+    chosen = _chosen(runner, len(keyed), sum(map(_rows, keyed)))
+    if check is not None and (chosen is local or not jobs):
+        guard.check(check)
+        check = None
+    if chosen is local:
         yield from local(partial(run, on_view=tell), jobs)
         return
-    for result in runner(run, jobs):
+    tasks: list[Check | Job] = [*jobs] if check is None else [check, *jobs]
+    for result in chosen(_done, tasks):
+        if result is None:
+            continue
         for name in result.seconds:
             tell(name)
         yield result
+
+
+def _done(task: Job | Check) -> Result | None:
+    """Compute a job's rows, or check views."""
+    if isinstance(task, Job):
+        return run(task)
+    guard.check(task)
+    return None
 
 
 def _rows(job: Job) -> int:
@@ -322,10 +344,11 @@ def _second(
                     kept=replace(keep, pieces=old),
                 )
             )
-    if isinstance(runner, ByWork):
-        written = [goal.settings.mart / path for job in jobs for path in job.scratch.values()]
-        runner = runner.chosen(len(jobs), _COMPARED * sum(pq.read_metadata(path).num_rows for path in written))
-    for result in runner(compare, jobs):
+    # The largest first: what takes long is begun before all else, and nobody waits for it alone at the end.
+    jobs.sort(key=lambda job: -sum((goal.settings.mart / path).stat().st_size for path in job.scratch.values()))
+    written = [goal.settings.mart / path for job in jobs for path in job.scratch.values()]
+    rows = _COMPARED * sum(pq.read_metadata(path).num_rows for path in written)
+    for result in _chosen(runner, len(jobs), rows)(compare, jobs):
         for name in result.seconds:
             tell(name)
         yield result

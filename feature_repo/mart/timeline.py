@@ -8,9 +8,10 @@ Columns that are known only after the outcome, and those whose privacy class kee
 """
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
+from operator import attrgetter
 from typing import Final
 
 import polars as pl
@@ -79,14 +80,60 @@ def buckets(ids: pl.Series, partitions: int) -> pl.Series:
     return pl.Series(_BUCKET, found, dtype=pl.Int32)
 
 
-def update(settings: Settings, known: State, before: Parts, partitions: int) -> Timeline:
+@dataclass(frozen=True)
+class Slice:
+    """Rows of an integrated part that become one file.
+
+    Attributes:
+        settings: where; without secrets.
+        table, month: the part's.
+        path: the part's file, below the home.
+        columns: those that enter.
+        number: the file's, of the part's, from 0.
+        rows: in the part.
+        partitions: of the customers.
+        made_of: digest of what the file follows from.
+    """
+
+    settings: Settings
+    table: str
+    month: str
+    path: str
+    columns: tuple[str, ...]
+    number: int
+    rows: int
+    partitions: int
+    made_of: str
+
+    @property
+    def rows_here(self) -> int:
+        """In the slice."""
+        return min(ROWS_AT_ONCE, self.rows - self.number * ROWS_AT_ONCE)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The file of a slice: its table, month and number, and what the manifest says of it."""
+
+    table: str
+    month: str
+    number: int
+    part: TimelinePart
+
+
+Doer = Callable[[Callable[[Slice], "Written"], Sequence[Slice]], Iterator["Written"]]
+"""Cuts slices into partitions, in this process or in others: the results in any order."""
+
+
+def update(settings: Settings, known: State, before: Parts, partitions: int, runner: Doer = map) -> Timeline:
     """Bring the timeline to the warehouse's state; what did not change is left as it is.
 
     Args:
-        settings: whose mart.
+        settings: whose mart; without secrets.
         known: the warehouse's state.
         before: the timeline's parts so far.
         partitions: of the customers.
+        runner: cuts the slices of what changed.
 
     Raises:
         DataError: the system refuses to write.
@@ -94,6 +141,7 @@ def update(settings: Settings, known: State, before: Parts, partitions: int) -> 
     mapping = mapping_of(settings, known)
     parts: dict[str, dict[str, tuple[TimelinePart, ...]]] = {}
     withheld: dict[str, Mapping[str, str]] = {}
+    slices: list[Slice] = []
     for name in SCHEMAS:
         integrated = known.integrated.get(name)
         kept_back = reasons(mapping, name)
@@ -106,11 +154,16 @@ def update(settings: Settings, known: State, before: Parts, partitions: int) -> 
             made_of = state.digest(_LAYOUT, part.sha256, *entering, str(partitions))
             old = before.get(name, {}).get(month, ())
             if not _holds(settings, old, made_of):
-                source = pl.scan_parquet(settings.home / part.path, glob=False).select(entering)
-                old = tuple(_write(settings, f"{name}/{month or 'all'}", source, part.rows, partitions, made_of))
+                slices += [
+                    Slice(settings, name, month, part.path, tuple(entering), number, part.rows, partitions, made_of)
+                    for number in range(_files(part.rows))
+                ]
             parts[name][month] = old
         unknown = {column for column in seen if not _enters(kept_back, name, column, mapping)} - kept_back.keys()
         withheld[name] = {**kept_back, **dict.fromkeys(sorted(unknown), _UNKNOWN)}
+    written = sorted(runner(cut, slices), key=attrgetter("table", "month", "number"))
+    for (name, month), found in groupby(written, key=attrgetter("table", "month")):
+        parts[name][month] = tuple(each.part for each in found)
     gifts = _given(settings, before.get(names.TAGS, {}).get(GIVEN, ()), partitions)
     if gifts:
         parts[names.TAGS][GIVEN] = gifts
@@ -125,7 +178,16 @@ def _given(settings: Settings, old: tuple[TimelinePart, ...], partitions: int) -
     labels = given.scan(settings).collect()
     if labels.is_empty():
         return ()
-    return tuple(_write(settings, f"{names.TAGS}/{GIVEN}", labels.lazy(), labels.height, partitions, made_of))
+    return tuple(
+        _write(
+            settings,
+            _stem(names.TAGS, GIVEN, number),
+            labels.slice(number * ROWS_AT_ONCE, ROWS_AT_ONCE),
+            made_of,
+            partitions,
+        )
+        for number in range(_files(labels.height))
+    )
 
 
 AFTER_OUTCOME: Final = "is known only after the outcome that one would predict"
@@ -156,14 +218,26 @@ def _holds(settings: Settings, parts: Sequence[TimelinePart], made_of: str) -> b
     )
 
 
-def _write(
-    settings: Settings, stem: str, source: pl.LazyFrame, rows: int, partitions: int, made_of: str
-) -> Iterator[TimelinePart]:
-    """A part's rows by partition: one file, or one for every `ROWS_AT_ONCE` rows."""
-    for number, begin in enumerate(range(0, max(rows, 1), ROWS_AT_ONCE)):
-        frame = source.slice(begin, ROWS_AT_ONCE).collect()
-        groups = list(_grouped(frame, partitions))
-        yield _file(settings, f"{FOLDER}/{stem}{f'-{number}' if number else ''}", groups, made_of)
+def cut(rows: Slice) -> Written:
+    """Put a slice's rows in order by partition, into its file."""
+    source = pl.scan_parquet(rows.settings.home / rows.path, glob=False).select(rows.columns)
+    frame = source.slice(rows.number * ROWS_AT_ONCE, ROWS_AT_ONCE).collect()
+    stem = _stem(rows.table, rows.month, rows.number)
+    part = _write(rows.settings, stem, frame, rows.made_of, rows.partitions)
+    return Written(rows.table, rows.month, rows.number, part)
+
+
+def _files(rows: int) -> int:
+    """How many files a part of so many rows becomes: one for every `ROWS_AT_ONCE`."""
+    return max(1, -(-rows // ROWS_AT_ONCE))
+
+
+def _stem(table: str, month: str, number: int) -> str:
+    return f"{FOLDER}/{table}/{month or 'all'}{f'-{number}' if number else ''}"
+
+
+def _write(settings: Settings, stem: str, frame: pl.DataFrame, made_of: str, partitions: int) -> TimelinePart:
+    return _file(settings, stem, list(_grouped(frame, partitions)), made_of)
 
 
 def _grouped(frame: pl.DataFrame, partitions: int) -> Iterator[pl.DataFrame]:
@@ -234,3 +308,13 @@ def scan(settings: Settings, timeline: Timeline, name: str) -> pl.LazyFrame:
     paths = [part.path for month in timeline.parts[name].values() for part in month]
     frames = [pl.scan_parquet(settings.mart / path, glob=False) for path in paths]
     return pl.concat([empty(timeline, name).lazy(), *frames], how="diagonal_relaxed")
+
+
+def scans(settings: Settings, timeline: Timeline, name: str) -> Iterator[pl.LazyFrame]:
+    """The same rows, a file's at a time; the first are none."""
+    nothing = empty(timeline, name).lazy()
+    yield nothing
+    for month in timeline.parts[name].values():
+        for part in month:
+            rows = pl.scan_parquet(settings.mart / part.path, glob=False)
+            yield pl.concat([nothing, rows], how="diagonal_relaxed")

@@ -16,11 +16,14 @@ _RESERVED: Final = ("other", "total", "unknown")
 """What features call the rest, the whole, and what is not known."""
 
 
-def find(tables: Mapping[str, pl.LazyFrame], kept: Words | None = None) -> Words:
+def find(
+    tables: Mapping[str, pl.LazyFrame], kept: Words | None = None, lines: Iterable[pl.LazyFrame] | None = None
+) -> Words:
     """The company's words.
 
     Args:
         tables: the tables by name, as the views see them.
+        lines: the rows of `transactions`, some at a time: what is in memory at once. By default the whole table.
         kept: those found before: departments, campaign types and channels stay as they are, so that a view's
             columns stay. Attributes and purposes are those that the customers have.
     """
@@ -29,7 +32,9 @@ def find(tables: Mapping[str, pl.LazyFrame], kept: Words | None = None) -> Words
     canonical = (names.CUSTOMER_ID, names.REGISTERED_AT)
     attributes = {name: str(dtype) for name, dtype in columns.items() if name not in (*asked, *canonical)}
     return Words(
-        departments=slugs(_departments(tables)) if kept is None else kept.departments,
+        departments=slugs(_departments(tables, lines or [tables[names.TRANSACTIONS]]))
+        if kept is None
+        else kept.departments,
         campaign_types=slugs(_campaign_types(tables)) if kept is None else kept.campaign_types,
         channels=slugs(_channels(tables)) if kept is None else kept.channels,
         attributes=attributes,
@@ -52,11 +57,14 @@ def slugs(words: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _departments(tables: Mapping[str, pl.LazyFrame]) -> list[str]:
+def _departments(tables: Mapping[str, pl.LazyFrame], lines: Iterable[pl.LazyFrame]) -> list[str]:
     """Those that take the most money, the widest first."""
     departments = tables[names.ITEMS].select(names.ITEM_ID, names.DEPARTMENT).filter(pl.col(names.DEPARTMENT) != "")
-    money = purchases(tables).group_by(names.ITEM_ID).agg(units(names.AMOUNT).sum())
-    sums = departments.join(money, on=names.ITEM_ID, how="inner").group_by(names.DEPARTMENT)
+    money = [
+        purchases({names.TRANSACTIONS: some}).group_by(names.ITEM_ID).agg(units(names.AMOUNT).sum()) for some in lines
+    ]
+    whole = pl.concat([some.collect(engine="streaming") for some in money])
+    sums = departments.join(whole.lazy(), on=names.ITEM_ID, how="inner").group_by(names.DEPARTMENT)
     widest = sums.agg(pl.col(names.AMOUNT).sum()).sort(names.AMOUNT, names.DEPARTMENT, descending=[True, False])
     return list(widest.head(DEPARTMENTS).collect(engine="streaming")[names.DEPARTMENT])
 

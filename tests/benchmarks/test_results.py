@@ -27,6 +27,11 @@ def test_a_figure_is_held_against_its_goal(value: float, goal: str, kept: str) -
     assert Row("it", value, "s", goal=goal).kept == kept
 
 
+@pytest.mark.parametrize(("ratio", "kept"), [(30.0, "met"), (29.9, "MISSED"), (None, "")])
+def test_a_ratio_is_held_against_its_goal(ratio: float | None, kept: str) -> None:
+    assert Row("it", 1.0, "rows/s", "a peer", ratio, "ratio >= 30").kept == kept
+
+
 def test_a_missed_goal_stands_in_the_table_and_in_the_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

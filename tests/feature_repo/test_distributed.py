@@ -87,6 +87,27 @@ def test_polars_has_as_many_threads_as_a_worker_was_given(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("here")
+def test_a_worker_gives_back_what_its_job_freed(tmp_path: Path) -> None:
+    def held(_job: int) -> tuple[float, float]:
+        import polars as pl  # noqa: PLC0415 - on the worker
+
+        process = psutil.Process()
+        before = process.memory_info().rss
+        much = pl.int_range(60_000_000, eager=True)
+        most = process.memory_info().rss - before
+        del much
+        end = time.monotonic() + WAIT_S
+        while process.memory_info().rss - before > most / 4 and time.monotonic() < end:
+            pl.int_range(1_000, eager=True)
+            time.sleep(0.1)
+        return most, process.memory_info().rss - before
+
+    ((most, left),) = distributed.runner(None, tmp_path)(held, [0])
+    assert most > 400_000_000
+    assert left < most / 4
+
+
+@pytest.mark.usefixtures("here")
 def test_an_error_of_ours_comes_through_as_itself(tmp_path: Path) -> None:
     def refuse(job: int) -> int:
         raise DataError(f"Partition {job} is torn.", "Load it again.")

@@ -1,6 +1,8 @@
 """Claims: the timeline holds every row once, in its customer's partition; and nothing that views may not see."""
 
+import pickle
 import random
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -34,6 +36,36 @@ def test_every_row_is_there_once_beside_all_of_its_customers(
     assert len([each for each in homes if each]) > 1 or partitions == 1
     items = timeline.unkeyed(shop.settings, found)[names.ITEMS]
     assert items.height == 3
+
+
+def test_slices_may_be_cut_elsewhere_in_any_order(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline, "ROWS_AT_ONCE", 7)
+    shop.write(shop.history(random.Random(1), 60))
+    one = made(shop, 2)
+    given: list[timeline.Slice] = []
+
+    def elsewhere(
+        work: Callable[[timeline.Slice], timeline.Written], slices: Sequence[timeline.Slice]
+    ) -> Iterator[timeline.Written]:
+        given.extend(pickle.loads(pickle.dumps(slices)))
+        return map(work, reversed(given))
+
+    known = state.read(shop.settings)
+    assert timeline.update(shop.settings, known, {}, 2, elsewhere) == one
+    lines = [each for each in given if each.table == names.TRANSACTIONS]
+    assert sum(each.rows_here for each in lines) == known.integrated[names.TRANSACTIONS].rows
+    del given[:]
+    assert timeline.update(shop.settings, known, one.parts, 2, elsewhere) == one
+    assert given == [], "nothing changed"
+
+
+def test_its_files_one_at_a_time_are_the_whole(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline, "ROWS_AT_ONCE", 7)
+    shop.write(shop.history(random.Random(1), 60))
+    found = made(shop, 2)
+    for name in (names.TRANSACTIONS, names.CAMPAIGNS, names.SESSIONS):
+        some = [each.collect() for each in timeline.scans(shop.settings, found, name)]
+        assert pl.concat(some).equals(timeline.scan(shop.settings, found, name).collect()), name
 
 
 def test_what_nobody_is_known_to_have_done_is_in_no_partition_and_in_the_whole(shop: Any) -> None:

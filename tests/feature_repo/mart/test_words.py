@@ -32,6 +32,13 @@ def test_departments_are_those_that_take_the_most_and_returns_take_nothing() -> 
     assert list(words.find(tables()).departments.values()) == [f"D {number}" for number in range(13, 1, -1)]
 
 
+def test_lines_may_come_some_at_a_time() -> None:
+    found = tables()
+    lines = found[names.TRANSACTIONS]
+    some = (lines.slice(begin, 5) for begin in range(0, 35, 5))  # the last of them are none
+    assert words.find(found, lines=some) == words.find(found)
+
+
 def test_types_and_channels_are_the_commonest_in_the_alphabets_order() -> None:
     found = words.find(tables())
     assert found.campaign_types == {"a": "A", "b": "B", "c": "C", "d": "D", "e": "E", "f": "F"}
