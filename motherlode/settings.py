@@ -34,6 +34,9 @@ class Settings:
             or of the file `MOTHERLODE_PREVIOUS_PSEUDONYM_KEYS_FILE`.
         raw_key: the secret that raw files are encrypted by; None leaves them plain. `MOTHERLODE_RAW_KEY` or `…_FILE`.
         previous_raw_key: what they were encrypted by before. `MOTHERLODE_PREVIOUS_RAW_KEY` or `…_FILE`.
+        erasure_key: the secret of `motherlode.online.tombstones`; None: the file `erasure/key` in the home.
+            `MOTHERLODE_ERASURE_KEY` or `…_FILE`. Set it where several machines write online.
+        backup_key: the secret that backups are encrypted by. `MOTHERLODE_BACKUP_KEY` or `…_FILE`.
         mapping: the company's mapping, a file or its folder; None: the demo. `MOTHERLODE_MAPPING`, `motherlode.yaml`
             in this folder by default where it exists.
         actor: who acts, for the audit log; None: the user of the operating system. `MOTHERLODE_ACTOR`.
@@ -52,6 +55,8 @@ class Settings:
     previous_pseudonym_keys: tuple[str, ...] = field(default=(), repr=False)
     raw_key: str | None = field(default=None, repr=False)
     previous_raw_key: str | None = field(default=None, repr=False)
+    erasure_key: str | None = field(default=None, repr=False)
+    backup_key: str | None = field(default=None, repr=False)
     mapping: Path | None = None
     actor: str | None = None
     host: str = "127.0.0.1"
@@ -94,6 +99,8 @@ class Settings:
         for variable, key in (
             ("MOTHERLODE_RAW_KEY", self.raw_key),
             ("MOTHERLODE_PREVIOUS_RAW_KEY", self.previous_raw_key),
+            ("MOTHERLODE_ERASURE_KEY", self.erasure_key),
+            ("MOTHERLODE_BACKUP_KEY", self.backup_key),
         ):
             if key is not None and len(key.encode()) < SHORTEST_KEY:
                 raise SettingsError(
@@ -194,6 +201,8 @@ _SECRETS: Final = {
     "previous_pseudonym_keys": "MOTHERLODE_PREVIOUS_PSEUDONYM_KEYS",
     "raw_key": "MOTHERLODE_RAW_KEY",
     "previous_raw_key": "MOTHERLODE_PREVIOUS_RAW_KEY",
+    "erasure_key": "MOTHERLODE_ERASURE_KEY",
+    "backup_key": "MOTHERLODE_BACKUP_KEY",
 }
 """Each may also stand in a file, that `<variable>_FILE` names."""
 _LISTS: Final = ("MOTHERLODE_PREVIOUS_PSEUDONYM_KEYS",)

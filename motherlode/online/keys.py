@@ -1,0 +1,117 @@
+"""The Redis keys of the online store.
+
+    <project>/<view>/<generation>/{<bucket>}<entity>    a packed row (`motherlode.packed`)
+    <project>/@of/{<bucket>}<customer>                  set: the row keys of a customer under several join keys
+    <project>/@guard/{<bucket>}                         hash: what writers check (`motherlode.online.scripts`)
+    <project>/@live                                     which generation of each view is read (`motherlode.online.live`)
+    <project>/@schema/<fingerprint>                     a schema, as JSON
+    <project>/@view/<view>                              the schema that a view is written with now, as JSON
+    <project>/@complete/<view>/<generation>             the fingerprint with which it was last written as a whole
+    <project>/@owned                                    set of `<view>/<generation>` whose rows belong to a customer
+
+The project is a whole segment, so that no project is another's prefix. What stands in braces is what Redis Cluster
+takes for the slot: the bucket, so that a customer's rows, its tombstone and what writers check lie together, and that
+a key names nobody whose rows are gone.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+from zlib import crc32
+
+BUCKETS: Final = 256
+"""Hash tags: rows of one bucket lie in one slot of Redis Cluster, and can be written by one call."""
+ESCAPES: Final[Mapping[str, str]] = {mark: f"%{ord(mark):02X}" for mark in "%|/{}"}
+"""What means something in a key → what stands for it in a value."""
+_TAGS: Final = tuple(f"{{{number}}}" for number in range(BUCKETS))
+_TABLE: Final = str.maketrans(dict(ESCAPES))
+
+
+def entity_text(values: Sequence[int | str]) -> str:
+    """The entity part of a key.
+
+    Args:
+        values: its join key values in the join keys' sorted order, but for the customer's, which comes first
+            (`ordered`); `[""]` for a view without entities.
+    """
+    return "|".join([_escape(str(value)) for value in values])
+
+
+def ordered(join_keys: Sequence[str], customer: str) -> list[str]:
+    """Join keys in the order of `entity_text`: the customer's first, the others sorted."""
+    return sorted(join_keys, key=lambda name: (name != customer, name))
+
+
+def owner(entity: str) -> str:
+    """The first part of an entity text: the customer, in a view of customers."""
+    return entity.partition("|")[0]
+
+
+def bucket(entity: str) -> int:
+    """Where an entity lies: by its first part, so that a customer's rows lie together whatever else is in their key."""
+    return buckets([entity])[0]
+
+
+def row_key(project: str, view: str, entity: str, generation: int = 0) -> str:
+    """The Redis key of one row."""
+    return f"{project}/{view}/{generation}/{{{bucket(entity)}}}{entity}"
+
+
+def buckets(entities: Sequence[str]) -> list[int]:
+    """`bucket` of many."""
+    owners = map(owner, entities) if "|" in "".join(entities) else entities
+    return [crc32(text.encode()) % BUCKETS for text in owners]
+
+
+def tagged(entities: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    """Each entity text behind its bucket's hash tag: the last segment of its rows' keys, in every view.
+
+    Args:
+        entities: N entity texts.
+        numbers: their buckets.
+    """
+    return [_TAGS[number] + entity for number, entity in zip(numbers, entities, strict=True)]
+
+
+def row_keys(project: str, view: str, generation: int, tagged_entities: Iterable[str]) -> list[str]:
+    """`row_key` of many, by what `tagged` made of their entities."""
+    prefix = f"{project}/{view}/{generation}/"
+    return [prefix + entity for entity in tagged_entities]
+
+
+def of_key(project: str, customer: str) -> str:
+    """The set of the row keys that a customer has in views of several join keys."""
+    return f"{project}/@of/{{{bucket(customer)}}}{customer}"
+
+
+def guard_key(project: str, number: int) -> str:
+    """What writers of a bucket check."""
+    return f"{project}/@guard/{{{number}}}"
+
+
+def live_key(project: str) -> str:
+    """Which generation of each view is read."""
+    return f"{project}/@live"
+
+
+def owned_key(project: str) -> str:
+    """The set of `<view>/<generation>` whose rows belong to a customer."""
+    return f"{project}/@owned"
+
+
+def schema_key(project: str, fingerprint: int) -> str:
+    """The schema of a fingerprint, as JSON."""
+    return f"{project}/@schema/{fingerprint:016x}"
+
+
+def current_schema_key(project: str, view: str) -> str:
+    """The schema that a view is written with now, as JSON."""
+    return f"{project}/@view/{view}"
+
+
+def complete_key(project: str, view: str, generation: int = 0) -> str:
+    """The fingerprint with which a generation of a view was last written as a whole."""
+    return f"{project}/@complete/{view}/{generation}"
+
+
+def _escape(text: str) -> str:
+    return text if text.isalnum() else text.translate(_TABLE)

@@ -1,0 +1,123 @@
+"""What is decided in the server, so that the outcome does not depend on who writes when."""
+
+from typing import Final
+
+LIVE_CHANGED: Final = "LIVECHANGED"
+"""The error of a write that was made for other generations than are live now."""
+DIGESTS_WANTED: Final = "DIGESTSWANTED"
+"""The error of a write without digests to a bucket that has tombstones."""
+
+WRITE: Final = """
+-- Newest wins, and a tombstone beats all. Nothing is written where an error is returned.
+-- KEYS: per generation n row keys; b guards; where ARGV[5] is 'index', per generation n sets of row keys of customers.
+-- ARGV: what is live (@live); n; b; how many generations; 'index' or ''; when to forget each row: '' for never, or
+-- n int64, little-endian, ms since 1970, 0 for never; whose the rows are: '' nobody's, '?' customers', '=' customers'
+-- whose digests follow; per guard how many of the rows, which come guard by guard, are its; n rows; the digests.
+-- A row replaces another when its event time is newer, or equal with a created time not older.
+-- Returns how many rows were newer than what lay in the first generation, and how many had an erased customer.
+local call, unpack = redis.call, struct.unpack
+local live, n, b, generations = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local indexed, forget, owned = ARGV[5] == 'index', ARGV[6], ARGV[7]
+local guards, rows, digests = n * generations, 7 + b, 7 + b + n
+local sets = guards + b
+local gone, last = {}, 0
+for j = 1, b do
+  local guard, first = KEYS[guards + j], last + 1
+  last = last + tonumber(ARGV[7 + j])
+  local known = call('HGET', guard, '@live')
+  if (known or '') ~= live then
+    return redis.error_reply('LIVECHANGED')
+  end
+  if owned ~= '' and call('HLEN', guard) > (known and 1 or 0) then
+    if owned == '?' then
+      return redis.error_reply('DIGESTSWANTED')
+    end
+    for i = first, last do
+      gone[i] = call('HEXISTS', guard, ARGV[digests + i]) == 1
+    end
+  end
+end
+local written, refused = 0, 0
+local at, at_low, at_high = '0', 0, 0
+for i = 1, n do
+  if gone[i] then
+    refused = refused + 1
+  else
+    local row = ARGV[rows + i]
+    if forget ~= '' then
+      local low, high = unpack('<I4i4', forget, 8 * i - 7)
+      if low ~= at_low or high ~= at_high then  -- most rows of a batch are of one moment
+        at_low, at_high, at = low, high, string.format('%.0f', high * 4294967296 + low)
+      end
+    end
+    for first = 0, guards - n, n do
+      local key = KEYS[first + i]
+      local times = call('GETRANGE', key, 16, 31)
+      local newer = true
+      if #times == 16 then
+        -- Halves of an int64: a Lua number holds 53 bits.
+        local event_low, event, created_low, created = unpack('<I4i4I4i4', row, 17)
+        local old_event_low, old_event, old_created_low, old_created = unpack('<I4i4I4i4', times)
+        if event ~= old_event then
+          newer = event > old_event
+        elseif event_low ~= old_event_low then
+          newer = event_low > old_event_low
+        elseif created ~= old_created then
+          newer = created > old_created
+        else
+          newer = created_low >= old_created_low
+        end
+      end
+      if newer then
+        if at == '0' then
+          call('SET', key, row)
+        else
+          call('SET', key, row, 'PXAT', at)
+        end
+        if indexed then
+          call('SADD', KEYS[sets + first + i], key)
+        end
+        if first == 0 then
+          written = written + 1
+        end
+      end
+    end
+  end
+end
+return {written, refused}
+"""
+
+REMOVE: Final = """
+-- KEYS: the set of a customer's row keys in views of several join keys; its row keys in the others.
+-- In one step with the writers that fill the set, so that no row is left that it does not name.
+-- Returns how many rows there were.
+local gone = 0
+for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  gone = gone + redis.call('UNLINK', key)
+end
+for i = 2, #KEYS do
+  gone = gone + redis.call('UNLINK', KEYS[i])
+end
+redis.call('UNLINK', KEYS[1])
+return gone
+"""
+
+PLACE_LIVE: Final = """
+-- KEYS: a guard. ARGV: what is live, as JSON; its version.
+-- An older version never replaces a newer one.
+local known = redis.call('HGET', KEYS[1], '@live')
+if not known or cjson.decode(known).version <= tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], '@live', ARGV[1])
+end
+return 1
+"""
+
+SWITCH: Final = """
+-- KEYS: @live. ARGV: what it must be ('': nothing), what it becomes.
+-- Returns 1 where it was so.
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
