@@ -1,4 +1,4 @@
-"""The Redis or Valkey that a command talks to: a real one by its URL, or the embedded one.
+"""The Redis or Valkey that a command talks to: a real one by its URL (`motherlode.redis_url`), or the embedded one.
 
 The embedded Valkey lies under the home folder and listens on a Unix socket, so it takes no port. Every
 process that uses it holds a shared lock; the last one to leave stops it. So a server that survived a
@@ -12,7 +12,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
@@ -21,15 +21,19 @@ from urllib.parse import quote
 import psutil
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from motherlode.errors import StoreError
+from motherlode.redis_url import open_client, open_client_async, shown
 from motherlode.settings import Settings
 
 _LONGEST_SOCKET: Final = 100
 """Bytes. Linux takes 107 for a Unix socket's path."""
 _START_S: Final = 60.0
 _STOP_S: Final = 8.0
+_SCAN: Final = 10_000
+"""Keys that a SCAN step looks at."""
 
 
 @contextmanager
@@ -63,19 +67,83 @@ def ensure(settings: Settings) -> str:
     return lease.url
 
 
-def connect(settings: Settings, **options: Any) -> redis.Redis:
-    """A connection that answers bytes.
+def connect(settings: Settings, **options: Any) -> Any:
+    """A client that answers bytes: a `redis.Redis`, or where the URL names a cluster a `redis.cluster.RedisCluster`.
 
     Args:
         settings: bound to a server (see `running`).
-        options: keyword arguments of `redis.Redis.from_url`.
+        options: keyword arguments of redis-py's connections, such as `socket_timeout`.
 
     Raises:
-        StoreError: the settings name no server.
+        StoreError: the settings name no server, or their URL cannot be read.
+        redis.ConnectionError: no node of a cluster answers.
     """
+    return open_client(_url(settings), **options)
+
+
+def connect_async(settings: Settings, **options: Any) -> Any:
+    """`connect` for asyncio: a `redis.asyncio.Redis` or a `redis.asyncio.RedisCluster`.
+
+    Raises:
+        StoreError: the settings name no server, or their URL cannot be read.
+    """
+    return open_client_async(_url(settings), **options)
+
+
+def scan(client: Any, pattern: str) -> Iterator[list[bytes]]:
+    """The keys of a pattern, a batch at a time; of every primary, where there is a cluster.
+
+    A key that is there from the first step to the last is found, perhaps twice.
+
+    Args:
+        client: see `connect`.
+        pattern: a Redis pattern; `literal` makes one of a text.
+    """
+    for server in servers(client):
+        cursor = 0
+        while True:
+            found: Any = server.scan(cursor, match=pattern, count=_SCAN)
+            cursor, keys = found
+            if keys:
+                yield keys
+            if cursor == 0:
+                break
+
+
+def unlink(client: Any, keys: Sequence[bytes | str]) -> int:
+    """Remove keys that may lie in any slot; their memory is freed beside other commands.
+
+    Returns:
+        How many there were.
+    """
+    if not keys:
+        return 0
+    if not isinstance(client, RedisCluster):
+        return int(client.unlink(*keys))
+    cluster: Any = client
+    slots: dict[int, list[bytes | str]] = {}
+    for key in keys:
+        slots.setdefault(cluster.keyslot(key), []).append(key)
+    return sum(int(cluster.unlink(*together)) for together in slots.values())
+
+
+def literal(text: str) -> str:
+    """Text that a Redis pattern takes as it is."""
+    return "".join(f"\\{mark}" if mark in "*?[]\\^" else mark for mark in text)
+
+
+def _url(settings: Settings) -> str:
     if settings.redis_url is None:
         raise StoreError("No Redis is running for these settings.", "Use `redis_server.running(settings)`.")
-    return redis.Redis.from_url(settings.redis_url, **options)
+    return settings.redis_url
+
+
+def servers(client: Any) -> list[redis.Redis]:
+    """The servers that hold keys."""
+    if not isinstance(client, RedisCluster):
+        return [client]
+    cluster: Any = client
+    return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]
 
 
 def socket_path(settings: Settings) -> Path:
@@ -91,16 +159,11 @@ def _check(settings: Settings) -> None:
     try:
         with connect(settings, socket_timeout=5, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
             client.ping()
-    except (redis.RedisError, OSError, ValueError) as error:
+    except (redis.RedisError, OSError) as error:
         raise StoreError(
-            f"The Redis at {_without_password(settings.redis_url or '')} does not answer: {error}.",
+            f"The Redis at {shown(_url(settings))} does not answer: {error}.",
             "Start it, correct REDIS_URL, or unset REDIS_URL for the embedded Valkey.",
         ) from error
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 class _Lease:
@@ -206,14 +269,22 @@ class _Lease:
         with suppress(psutil.NoSuchProcess):
             server = psutil.Process(pid)
             server.terminate()
-            try:
-                server.wait(_STOP_S)
-            except psutil.TimeoutExpired:
+            if not _ended(server):
                 server.kill()
-                server.wait(_STOP_S)
+                _ended(server)
         if self._process is not None:
             self._process.wait()
         self._socket.unlink(missing_ok=True)
+
+
+def _ended(server: psutil.Process) -> bool:
+    """Wait until a process has ended. One that another process started stays behind as a zombie until that reaps it."""
+    until = time.monotonic() + _STOP_S
+    while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _binary() -> Path:

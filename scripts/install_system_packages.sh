@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# What the tests need that Python's package index lacks: a browser to look at the HTML report, and the curl of
-# the README's calls. Does nothing where they are installed already. Debian and Ubuntu; elsewhere by hand.
+# What the tests need that Python's package index lacks: a browser to look at the HTML report, the curl of the
+# README's calls, and a Redis that speaks TLS, which the embedded Valkey is built without (redis-tools has the
+# server's binary under another name, and starts no service). Does nothing where they are installed already. Debian
+# and Ubuntu; elsewhere by hand.
 set -euo pipefail
 
 wanted=()
 command -v curl >/dev/null || wanted+=(curl)
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
   || wanted+=(chromium)
+command -v redis-server >/dev/null || command -v redis-check-rdb >/dev/null || wanted+=(redis-tools)
 if [ "${#wanted[@]}" -eq 0 ]; then
   exit 0
 fi

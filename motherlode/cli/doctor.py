@@ -9,6 +9,8 @@ from typing import Any, Final
 import click
 import psutil
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,10 +20,11 @@ from motherlode.cli import options
 from motherlode.compute.device import decide
 from motherlode.compute.libraries import installed, versions
 from motherlode.errors import DeviceError, MotherlodeError, StoreError
+from motherlode.redis_url import shown
 from motherlode.settings import Settings
 
-_LIMITS: Final[dict[str, Any]] = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
-"""Seconds that a Redis has to answer."""
+_LIMITS: Final[dict[str, Any]] = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0, "retry": Retry(NoBackoff(), 0)}
+"""Seconds that a Redis has to answer, once."""
 
 
 @click.command()
@@ -90,15 +93,14 @@ def _redis(settings: Settings, faults: list[MotherlodeError]) -> str:
 
 
 def _real_redis(settings: Settings, faults: list[MotherlodeError]) -> str:
-    scheme, _, rest = (settings.redis_url or "").partition("://")
-    shown = f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"  # passwords stand before @, or in the query
+    where = shown(settings.redis_url or "")
     try:
         answer = _ping(redis_server.connect(settings, **_LIMITS))
-    except ValueError as error:
+    except (StoreError, redis.RedisError) as error:  # a cluster is asked for its nodes when a client is made
         answer = f"cannot be asked: {error}"
     if answer != "answers":
-        faults.append(StoreError(f"The Redis at {shown} {answer}.", "Start it, correct REDIS_URL, or unset it."))
-    return f"{shown} (REDIS_URL): {answer}"
+        faults.append(StoreError(f"The Redis at {where} {answer}.", "Start it, correct REDIS_URL, or unset it."))
+    return f"{where} (REDIS_URL): {answer}"
 
 
 def _ping(client: redis.Redis) -> str:

@@ -11,13 +11,22 @@ import pytest
 import redis
 
 from motherlode.errors import StoreError
-from motherlode.redis_server import connect, ensure, running, socket_path
+from motherlode.redis_server import connect, connect_async, ensure, running, socket_path
+from motherlode.redis_url import parse, shown
 from motherlode.settings import Settings
 
 
 def server_pid(settings: Settings) -> int:
     with connect(settings) as client:
         return int(client.info("server")["process_id"])
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process ended. An orphan stays in the table until the system's first process looks after it."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_the_last_user_stops_it_and_the_data_stays(tmp_path: Path) -> None:
@@ -27,7 +36,7 @@ def test_the_last_user_stops_it_and_the_data_stays(tmp_path: Path) -> None:
             connect(inner).set("a", "1")
             pid = server_pid(inner)
         assert server_pid(outer) == pid, "the inner block does not stop what the outer one uses"
-    assert not psutil.pid_exists(pid)
+    assert has_ended(pid)
     assert not socket_path(settings).exists()
     with running(settings) as again:
         assert connect(again).get("a") == b"1"
@@ -57,7 +66,7 @@ def test_a_server_that_outlived_its_killed_starter_is_used_and_then_stopped(tmp_
     starter.stdout.close()
     with running(Settings(home=tmp_path)) as bound:
         pid = server_pid(bound)
-    assert not psutil.pid_exists(pid)
+    assert has_ended(pid)
 
 
 def test_a_home_too_long_for_a_socket_still_works(tmp_path: Path) -> None:
@@ -97,3 +106,49 @@ def test_a_broken_data_folder_is_an_error_that_names_the_log(tmp_path: Path) -> 
     assert "valkey.log" in caught.value.remedy
     with pytest.raises(redis.ConnectionError):
         redis.Redis(unix_socket_path=str(socket_path(Settings(home=tmp_path)))).ping()
+
+
+@pytest.mark.parametrize(
+    ("url", "shows"),
+    [
+        ("redis://user:secret@host:1/2", "redis://host:1/2"),
+        ("redis+cluster://user:sec%40ret@a:1,b:2?ssl_certfile=/secret", "redis+cluster://a:1,b:2"),
+        ("redis://user:sec?ret@host", "redis://…"),
+        ("redis://host?password=sec@ret", "redis://…"),
+        ("user:secret@host", "host"),
+        ("localhost:6379", "localhost:6379"),
+    ],
+)
+def test_a_url_is_shown_without_what_is_secret(url: str, shows: str) -> None:
+    assert shown(url) == shows
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:secret@host",
+        "redis://user:secret/more@host:1",
+        "redis://user:secret@host:99999",
+        "redis+cluster://user:secret@host:port",
+        "redis+cluster://user:secret@host:1/3",
+        "redis+sentinel://user:secret@host:1",
+        "redis://user:secret@host?db=secret",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_an_error_without_its_password(url: str, tmp_path: Path) -> None:
+    for opened in (connect, connect_async):
+        with pytest.raises(StoreError, match="Redis URL") as caught:
+            opened(Settings(home=tmp_path, redis_url=url))
+        assert "secret" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+def test_a_url_says_who_is_asked_for_what() -> None:
+    cluster = parse("rediss+cluster://u:p%40@[::1]:3,h?ssl_ca_certs=/ca.pem")
+    assert (cluster.kind, cluster.nodes) == ("cluster", (("::1", 3), ("h", 6379)))
+    assert cluster.options == {"username": "u", "password": "p@", "ssl_ca_certs": "/ca.pem", "ssl": True}
+    known = parse("redis+sentinel://:p@h1,h2:2/shop/3?sentinel_password=q&socket_timeout=0.5")
+    assert (known.kind, known.primary, known.nodes) == ("sentinel", "shop", (("h1", 26379), ("h2", 2)))
+    assert known.options == {"password": "p", "db": 3, "socket_timeout": 0.5}
+    assert known.sentinels == {"password": "q", "socket_timeout": 0.5}
+    assert "p@" not in repr(cluster)
