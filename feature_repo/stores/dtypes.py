@@ -23,10 +23,12 @@ class Kind:
     Attributes:
         packed: its type in the packed row.
         proto: the field of Feast's `Value` that carries it.
+        message: whether that field is a message that is kept as the bytes it has on the wire.
     """
 
     packed: str
     proto: str
+    message: bool = False
 
     @property
     def collection(self) -> bool:
@@ -50,6 +52,17 @@ _SCALARS: Final = {
     ValueType.BOOL: Kind("bool", "bool_val"),
     ValueType.UNIX_TIMESTAMP: Kind("timestamp", "unix_timestamp_val"),
 }
+_MESSAGES: Final = {
+    ValueType.MAP: "map_val",
+    ValueType.MAP_LIST: "map_list_val",
+    ValueType.SCALAR_MAP: "scalar_map_val",
+    ValueType.STRUCT: "struct_val",
+    ValueType.STRUCT_LIST: "struct_list_val",
+    ValueType.VALUE_LIST: "list_val",
+    ValueType.VALUE_SET: "set_val",
+    ValueType.ZONED_TIMESTAMP: "zoned_timestamp_val",
+}
+"""What nests, or carries more than a value."""
 _COLLECTED: Final = ("BYTES", "STRING", "UUID", "TIME_UUID", "DECIMAL", "INT32", "INT64", "DOUBLE", "FLOAT", "BOOL")
 
 
@@ -61,11 +74,13 @@ def _kinds() -> dict[ValueType, Kind]:
             field = f"{scalar.proto.removesuffix('_val')}_{shape}_val"
             kinds[ValueType[f"{name}_{shape.upper()}"]] = Kind(f"list<{scalar.packed}>", field)
     kinds[ValueType.JSON_LIST] = Kind("list<string>", "json_list_val")
+    kinds |= {value_type: Kind("bytes", field, message=True) for value_type, field in _MESSAGES.items()}
     return kinds
 
 
 KINDS: Final[Mapping[ValueType, Kind]] = MappingProxyType(_kinds())
-"""Every Feast value type that has a packed form. A set is kept as a list."""
+"""Every Feast value type that has a packed form. A set is kept as a list; maps, structs and whatever else nests, as
+the bytes of Feast's proto."""
 
 KEY_TYPES: Final = frozenset({ValueType.STRING, ValueType.INT32, ValueType.INT64, ValueType.UUID, ValueType.TIME_UUID})
 """What a join key may be: what has one text form, the same in Arrow and in Feast's protos."""
@@ -127,13 +142,13 @@ def kind(view: str, field: Field) -> Kind:
     Raises:
         StoreError: its type has no packed form, naming the field.
     """
-    found = KINDS.get(field.dtype.to_value_type())
-    if found is None:
+    try:
+        return KINDS[field.dtype.to_value_type()]
+    except KeyError:  # Feast itself has no value type for some, such as a set of Json
         raise StoreError(
             f"Feature {field.name!r} of view {view!r} has type {field.dtype}, which the online store cannot keep.",
-            "Use a scalar, or a list or set of scalars; a map or struct goes into a Json string.",
-        )
-    return found
+            "Use a scalar, a list or set of scalars, a map, a struct or Json.",
+        ) from None
 
 
 def columns(view: FeatureView) -> tuple[Column, ...]:

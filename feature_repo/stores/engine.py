@@ -1,45 +1,53 @@
 """Feast's compute engine: materialisation as a stream of column batches, from Parquet to packed rows.
 
-Feast's own engines hand an online store one protobuf a value; this one hands Polars columns to the packer,
-and memory holds a slice of the rows, a share of the keys and a byte a row, never the view.
+Feast's own engines hand an online store one protobuf a value; this one hands Polars columns to the packer, several
+views at once (`feature_repo.stores.stream` reads, `feature_repo.stores.sink` writes).
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from threading import Lock
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 from feast import Entity, FeatureView
 from feast.infra.common.materialization_job import MaterializationJob, MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
-from feature_repo.stores import dtypes
-from feature_repo.stores.join import CREATED, EVENT, ROW
-from feature_repo.stores.online import MotherlodeOnlineStore, complete_key
+from feature_repo.mart.manifest import Manifest
+from feature_repo.stores import resume, sink, stream
+from feature_repo.stores.online import MotherlodeOnlineStore
 from feature_repo.stores.rows import Packer, micros
 from feature_repo.stores.sources import Source, open_view
+from feature_repo.stores.state import settings_of, steadily
+from feature_repo.stores.stream import Wanted
 from motherlode.errors import DataError, StoreError
-from motherlode.online import OnlineWriter, now_us
+from motherlode.online import live, tombstones
+from motherlode.online.keys import complete_key, guard_key
+from motherlode.online.reader import now_us
+from motherlode.online.tombstones import Tombstones
+from motherlode.online.writer import Target, Written
 
-BATCH: Final = 20_000
-"""Rows packed and written at a time."""
-
-READ: Final = 200_000
-"""Rows read at a time."""
-
-SHARE: Final = 500_000
-"""Rows among which the newest of each key is looked for at a time."""
+VIEWS: Final = 4
+"""Views that are materialised at a time, at the most."""
 
 LATENESS: Final = timedelta(days=1)
 """How long after its created time a row may come to lie in its source. An incremental run looks for late rows
 (old event time, new created time) from this long before its watermark, since a snapshot is stamped when its
 build begins and lies there when it ends."""
+
+ALWAYS: Final = -(2**62)
+"""Before any event time there is, microseconds."""
+
+Watch = Callable[[str, int, int], None]
+"""Told a view, how many of its rows are in, and of how many; from any thread."""
 
 
 class MotherlodeEngineConfig(FeastConfigBaseModel):
@@ -54,12 +62,17 @@ class MotherlodeJob(MaterializationJob):
 
     Attributes:
         task: what was to be done.
-        rows: how many rows were read and sent; those that were older than Redis' are among them.
+        rows: how many rows were sent; those that were older than Redis' are among them, and those that an earlier run
+            of the same work had sent before it was cut short.
+        refused: how many of them are of customers who were erased.
+        seconds: wall time.
         failure: what went wrong; None where nothing did.
     """
 
     task: MaterializationTask
     rows: int = 0
+    refused: int = 0
+    seconds: float = 0.0
     failure: Exception | None = None
 
     def status(self) -> MaterializationJobStatus:
@@ -99,93 +112,163 @@ class MotherlodeEngine(ComputeEngine):
     def teardown_infra(self, project: str, fvs: Sequence[Any], entities: Sequence[Entity]) -> None:
         """Nothing to remove."""
 
-    def _materialize_one(self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any) -> MotherlodeJob:
-        """Feast moves the view's watermark when this comes back without a failure: after the data."""
-        return self.run(task)
+    def materialize(
+        self, registry: BaseRegistry, tasks: MaterializationTask | list[MaterializationTask], **kwargs: Any
+    ) -> list[MaterializationJob]:
+        """Feast moves the watermarks of views whose jobs come back without a failure: after the data."""
+        wanted = [tasks] if isinstance(tasks, MaterializationTask) else list(tasks)
+        jobs = {id(job.task): job for job in self.run(wanted)}
+        return [jobs[id(task)] for task in wanted]
 
-    def run(self, task: MaterializationTask) -> MotherlodeJob:
-        """Materialise one view; what goes wrong comes back in the job."""
+    def run(
+        self,
+        tasks: Sequence[MaterializationTask],
+        watch: Watch | None = None,
+        generations: Mapping[str, int] | None = None,
+    ) -> Iterator[MotherlodeJob]:
+        """Materialise views, several at once; what goes wrong with one comes back in its job.
+
+        Args:
+            tasks: a view and a range each.
+            watch: told how far each view is.
+            generations: the one to write of each view, alone; what is live and its shadow by default.
+
+        Yields:
+            Each view's job as soon as it is over.
+        """
+        self._restore_guards(tasks)
+        passes = Lock()
+        with sink.opened() as out, ThreadPoolExecutor(VIEWS, thread_name_prefix="materialise") as views:
+            futures = [
+                views.submit(self._one, task, _Run(out, passes, watch, (generations or {}).get(task.feature_view.name)))
+                for task in tasks
+            ]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            finally:
+                # Whoever is interrupted, or wants no more jobs, does not wait for views to be written to their end.
+                out.end()
+                for future in futures:
+                    future.cancel()
+
+    def _one(self, task: MaterializationTask, run: "_Run") -> MotherlodeJob:
+        began = time.perf_counter()
         try:
-            return MotherlodeJob(task, rows=self._write(task))
+            rows, written = steadily(self.repo_config, lambda mart: self._write(task, run, mart))
         except Exception as error:  # noqa: BLE001 - Feast raises it from the job, once the other views are done
-            return MotherlodeJob(task, failure=error)
+            return MotherlodeJob(task, seconds=time.perf_counter() - began, failure=error)
+        return MotherlodeJob(task, rows, written.refused, time.perf_counter() - began)
 
-    def _write(self, task: MaterializationTask) -> int:
-        """Write one view; returns how many rows were sent."""
-        store = self.online_store
-        if not isinstance(store, MotherlodeOnlineStore):
-            raise StoreError(
-                f"The online store is a {type(store).__name__}.", "MotherlodeEngine writes to MotherlodeOnlineStore."
-            )
-        view = _plain(task.feature_view)
-        packer = Packer(view)
-        source = open_view(self.repo_config, view)
+    def _write(self, task: MaterializationTask, run: "_Run", mart: Manifest) -> tuple[int, Written]:
+        """Write one view from one state of the mart; how many rows were sent, and what became of them."""
+        store, view = self._store(), _plain(task.feature_view)
+        packer, client = Packer(view), store.client(self.repo_config)
+        source = open_view(self.repo_config, view, mart)
         source.require([*packer.keys, *(column.name for column in packer.schema.columns)])
-        client = store.client(self.repo_config)
-        mark, fingerprint = complete_key(task.project, view.name), f"{packer.schema.fingerprint:016x}"
+        before = live.read(client, task.project).generation(view.name)
+        target = packer.target if run.generation is None else replace(packer.target, generations=(run.generation,))
+        generation = before if run.generation is None else run.generation
+        mark, fingerprint = complete_key(task.project, view.name, generation), f"{packer.schema.fingerprint:016x}"
         held: Any = client.get(mark)
-        wanted = _wanted(task, packer, whole=held != fingerprint.encode())
-        sent = _send(source, wanted, packer, store.writer(self.repo_config), task)
-        if _continues(task) or not view.materialization_intervals:
+        wanted = wanted_of(task, packer, whole=held != fingerprint.encode())
+        with run.passes, _readable(view.name):  # one view's keys are in memory at a time
+            marks = stream.newest(source, packer.keys, wanted)
+        checkpoint = resume.Checkpoint(client, task.project, generation, packer.schema, source, marks)
+        written = self._send(task, run, source, packer, target, checkpoint)
+        after = before if run.generation is not None else live.read(client, task.project).generation(view.name)
+        if after == before and (run.generation is not None or _continues(task) or not view.materialization_intervals):
             # Only now, as with the watermark: a run that was cut short leaves the view to be written again.
             client.set(mark, fingerprint)
-        return sent
+        checkpoint.clear()
+        return checkpoint.total, written
 
+    def _send(
+        self,
+        task: MaterializationTask,
+        run: "_Run",
+        source: Source,
+        packer: Packer,
+        target: Target,
+        checkpoint: resume.Checkpoint,
+    ) -> Written:
+        """Pack and write the marked rows, from where an earlier run was cut short.
 
-def _send(source: Source, wanted: pl.Expr, packer: Packer, writer: OnlineWriter, task: MaterializationTask) -> int:
-    """Pack and write each key's newest row of those wanted, a batch at a time; returns how many there were.
-
-    Raises:
-        DataError: a column does not hold what the view declares.
-    """
-    name = task.feature_view.name
-    newest = _newest(source, packer.keys, wanted)
-    total = int(newest.sum())
-    writer.declare(packer.schema)
-    with closing(task.tqdm_builder(total)) if task.tqdm_builder else nullcontext() as bar:
+        Raises:
+            DataError: a column does not hold what the view declares, or cannot be read.
+        """
+        name, total = task.feature_view.name, checkpoint.total
+        store = self._store()
+        store.writer(self.repo_config).declare(packer.schema, target)
+        bar = task.tqdm_builder(total) if task.tqdm_builder else None
         if bar is not None:
             bar.set_description_str(name)
+        sent = checkpoint.sent
+
+        def done(rows: int, up_to: int) -> None:
+            nonlocal sent
+            sent += rows
+            checkpoint.reached(up_to)
+            if bar is not None:
+                bar.update(rows)
+            if run.watch is not None:
+                run.watch(name, sent, total)
+
+        done(0, checkpoint.after)
+        batches = stream.batches(source, checkpoint.marks, packer, checkpoint.after)
         try:
-            for batch in _batches(source, newest, packer):
-                packed = packer.from_frame(batch)
-                writer.write(name, packed.entities, packed.rows, packed.forget_at_ms)
-                if bar is not None:
-                    bar.update(batch.height)
-        except pl.exceptions.PolarsError as error:
-            raise DataError(
-                f"View {name!r} cannot be read as it is declared: {error}", "Correct the view or its source."
-            ) from error
-    return total
+            with _readable(name):
+                return run.out.take(batches, packer, lambda: store.writer(self.repo_config), target, done)
+        finally:
+            if bar is not None:
+                bar.close()
+
+    def _store(self) -> MotherlodeOnlineStore:
+        if not isinstance(self.online_store, MotherlodeOnlineStore):
+            raise StoreError(
+                f"The online store is a {type(self.online_store).__name__}.",
+                "MotherlodeEngine writes to MotherlodeOnlineStore.",
+            )
+        return self.online_store
+
+    def _restore_guards(self, tasks: Sequence[MaterializationTask]) -> None:
+        """Put the tombstones into Redis, where it lost its data: its newest or its first is missing there."""
+        if not tasks or not isinstance(self.online_store, MotherlodeOnlineStore):
+            return
+        ledger = Tombstones(settings_of(self.repo_config))
+        known = [each for each in ledger.all() if each.kind == "customer"]
+        if not known:
+            return
+        client, project = self.online_store.client(self.repo_config), tasks[0].project
+        if not all(client.hexists(guard_key(project, each.bucket), each.digest) for each in (known[0], known[-1])):
+            tombstones.restore(client, project, ledger)
 
 
-def _newest(source: Source, keys: Sequence[str], wanted: pl.Expr) -> npt.NDArray[np.bool_]:
-    """Which rows of the source are their key's newest, of those wanted; shape (rows of the source,).
+@dataclass(frozen=True)
+class _Run:
+    """What the views of one run share.
 
-    Keys are looked at a share at a time, by their hash, so that memory holds a share and one byte a row.
+    Attributes:
+        out: where their batches go.
+        passes: held by the view whose keys are in memory.
+        watch: told how far each is.
+        generation: the one to write, alone; None: what is live, and its shadow.
     """
-    times = source.frame.select(source.event_us(), source.created_us())
-    n, considered = times.select(pl.len(), wanted.sum()).collect(engine="streaming").row(0)
-    shares = 1 + considered // SHARE if keys else 1
-    newest = np.zeros(n, dtype=np.bool_)
-    for share in range(shares):
-        mine = wanted if shares == 1 else wanted & (pl.struct(keys).hash() % shares == share)
-        rows = source.newest(keys, mine).select(ROW).collect(engine="streaming")
-        newest[rows[ROW].to_numpy()] = True
-    return newest
+
+    out: sink.Sink
+    passes: Any
+    watch: Watch | None
+    generation: int | None
 
 
-def _batches(source: Source, newest: npt.NDArray[np.bool_], packer: Packer) -> Iterator[pl.DataFrame]:
-    """The newest rows, a batch at a time, in the packer's types."""
-    features = [pl.col(column.name).cast(dtypes.polars_type(column.dtype)) for column in packer.schema.columns]
-    rows = source.frame.select(
-        source.event_us(), source.created_us(), *packer.keys, *(column.name for column in packer.schema.columns)
-    )
-    for start in range(0, len(newest), READ):
-        marks = newest[start : start + READ]
-        if marks.any():
-            # Not `collect_batches`: it runs ahead of its reader and holds what it has read.
-            read = rows.slice(start, READ).collect(engine="streaming")
-            yield from read.filter(pl.Series(marks)).with_columns(features).iter_slices(BATCH)
+@contextmanager
+def _readable(view: str) -> Iterator[None]:
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pa.ArrowException) as error:
+        raise DataError(
+            f"View {view!r} cannot be read as it is declared: {error}", "Correct the view or its source."
+        ) from error
 
 
 def _plain(view: Any) -> FeatureView:
@@ -209,8 +292,8 @@ def _continues(task: MaterializationTask) -> bool:
     return last is not None and micros(last) == micros(task.start_time)
 
 
-def _wanted(task: MaterializationTask, packer: Packer, *, whole: bool) -> pl.Expr:
-    """Which rows a task is about, of EVENT and CREATED.
+def wanted_of(task: MaterializationTask, packer: Packer, *, whole: bool) -> Wanted:
+    """Which rows a task is about.
 
     An incremental run takes late rows too, whatever their event time; and everything, where Redis holds none of
     the view's rows or holds them with other columns.
@@ -220,11 +303,9 @@ def _wanted(task: MaterializationTask, packer: Packer, *, whole: bool) -> pl.Exp
         packer: the view's.
         whole: whether Redis lacks the view as it is now defined.
     """
-    start = micros(task.start_time)
-    wanted = pl.col(EVENT) >= start
-    if _continues(task):
-        late = pl.col(CREATED) > start - LATENESS // timedelta(microseconds=1)
-        wanted = pl.lit(True) if whole else wanted | late.fill_null(False)
-    wanted = wanted & (pl.col(EVENT) <= micros(task.end_time))
-    horizon = packer.horizon_us(now_us())
-    return wanted if horizon is None else wanted & (pl.col(EVENT) > horizon)
+    start, last, horizon = micros(task.start_time), micros(task.end_time), packer.horizon_us(now_us())
+    if not _continues(task):
+        return Wanted(start, last, None, horizon)
+    if whole:
+        return Wanted(ALWAYS, last, None, horizon)
+    return Wanted(start, last, start - LATENESS // timedelta(microseconds=1), horizon)

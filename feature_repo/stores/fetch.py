@@ -4,10 +4,10 @@ Feast's own readers know *present* and *not found* alone. Here null, stale, unkn
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,23 +17,20 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
 from feature_repo.stores import dtypes
+from feature_repo.stores.protos import to_protos
 from feature_repo.stores.rows import entity_of
-from feature_repo.stores.values import to_protos
-from motherlode.errors import SchemaError
-from motherlode.online import row_key, schema_key
-from motherlode.packed import Column, Schema, Status, ViewRows, decode
+from motherlode.packed import HEADER_SIZE, Column, Schema, Status, Values, ViewRows, decode
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-_STATUS: Final[Mapping[int, int]] = MappingProxyType(
-    {
-        Status.PRESENT: FieldStatus.PRESENT,
-        Status.UNKNOWN: FieldStatus.NOT_FOUND,
-        Status.STALE: FieldStatus.OUTSIDE_MAX_AGE,
-        Status.CORRUPT: FieldStatus.INVALID,
-        Status.ERASED: FieldStatus.NOT_FOUND,
-    }
-)
+STATUS: Final = {
+    Status.PRESENT: FieldStatus.PRESENT,
+    Status.UNKNOWN: FieldStatus.NOT_FOUND,
+    Status.STALE: FieldStatus.OUTSIDE_MAX_AGE,
+    Status.CORRUPT: FieldStatus.INVALID,
+}
+"""What Feast calls a row's status. A null in a row that is there is NULL_VALUE."""
+_STATUS: Final = np.array([STATUS[status] for status in Status], dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -51,123 +48,132 @@ class Question:
     view: str
     columns: tuple[Column, ...]
     kinds: tuple[dtypes.Kind, ...]
-    entities: tuple[str, ...]
+    entities: Sequence[str]
     ttl_us: int | None
+
+    def of(self, entities: Sequence[str]) -> "Question":
+        """The same question about other entities."""
+        return Question(self.view, self.columns, self.kinds, entities, self.ttl_us)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """One view's values of N entities.
+    """One view's values of N entities. The columns are made when they are first asked for.
 
     Attributes:
-        event_us: shape (N,), 0 where there is no row.
-        values: feature → N protos, None where the status is not PRESENT.
-        statuses: feature → N of Feast's `FieldStatus`.
+        question: that they answer.
+        rows: the entities' rows, with the columns that every row has.
+        alone: column → the same rows with that column, where some lack it.
+        places: shape (N,), where entities are asked for several times: which of the rows each is; None: as they are.
     """
 
-    event_us: npt.NDArray[np.int64]
-    values: Mapping[str, list[Value | None]]
-    statuses: Mapping[str, list[FieldStatus.ValueType]]
+    question: Question
+    rows: ViewRows
+    alone: Mapping[str, ViewRows]
+    places: npt.NDArray[np.intp] | None = None
+
+    def at(self, places: Sequence[int]) -> "Answers":
+        """The same answers, one a place: place i asks for entity places[i] of the question."""
+        return replace(self, places=np.asarray(places, dtype=np.intp))
+
+    @cached_property
+    def event_us(self) -> npt.NDArray[np.int64]:
+        """Shape (N,), 0 where there is no row."""
+        return self.rows.event_us if self.places is None else self.rows.event_us[self.places]
+
+    @cached_property
+    def values(self) -> Sequence[Values]:
+        """A column for each of the question's, null where the status is not PRESENT."""
+        every = self._every
+        if self.places is None:
+            return every
+        return [Values(each.data[self.places], each.valid[self.places]) for each in every]
+
+    @cached_property
+    def statuses(self) -> npt.NDArray[np.uint8]:
+        """Shape (columns, N), of Feast's `FieldStatus`."""
+        status = _STATUS[self.rows.status]
+        present = status == FieldStatus.PRESENT
+        null = np.where(present, np.uint8(FieldStatus.NULL_VALUE), status)
+        valid = np.array([each.valid for each in self._every], dtype=np.bool_).reshape(-1, len(status))
+        statuses = np.where(valid, status, null)
+        for i, column in enumerate(self.question.columns):
+            if column.name in self.alone:
+                statuses[i, present & (self.alone[column.name].status != self.rows.status)] = FieldStatus.NOT_FOUND
+        return statuses if self.places is None else statuses[:, self.places]
+
+    @cached_property
+    def _every(self) -> list[Values]:
+        return [self.alone.get(column.name, self.rows).columns[column.name] for column in self.question.columns]
 
     def by_entity(self) -> list[tuple[datetime | None, dict[str, Value] | None]]:
         """The same as Feast's `online_read` answers it: (event time, values), (None, None) for an unknown entity.
 
-        A stale, damaged or erased row keeps its event time and has no values.
+        A stale or damaged row keeps its event time and has no values.
         """
+        names = [column.name for column in self.question.columns]
+        protos = [
+            to_protos(values, column, kind)
+            for values, column, kind in zip(self.values, self.question.columns, self.question.kinds, strict=True)
+        ]
+        shown = np.isin(self.statuses, (FieldStatus.PRESENT, FieldStatus.NULL_VALUE))
         rows: list[tuple[datetime | None, dict[str, Value] | None]] = []
         for i, event in enumerate(self.event_us.tolist()):
-            shown = {
-                name: self.values[name][i] or Value()
-                for name, statuses in self.statuses.items()
-                if statuses[i] in (FieldStatus.PRESENT, FieldStatus.NULL_VALUE)
-            }
-            rows.append((_EPOCH + timedelta(microseconds=event) if event else None, shown or None))
+            held = {name: protos[j][i] or Value() for j, name in enumerate(names) if shown[j, i]}
+            rows.append((_EPOCH + timedelta(microseconds=event) if event else None, held or None))
         return rows
 
 
-def ask(view: FeatureView, entity_keys: Sequence[EntityKey], requested: Sequence[str] | None) -> Question:
-    """The question for one view.
+def question(view: FeatureView, requested: Sequence[str] | None) -> Question:
+    """The question for some features of a view, about nobody yet.
 
     Args:
         view: the feature view.
-        entity_keys: N of Feast's entity keys.
         requested: the features wanted; None: all.
 
     Raises:
-        StoreError: a feature or a key has no form in this store.
+        StoreError: a feature has no form in this store.
     """
     fields = {field.name: field for field in view.features}
     wanted = [fields[name] for name in (fields if requested is None else requested)]
     kinds = tuple(dtypes.kind(view.name, field) for field in wanted)
     columns = tuple(Column(field.name, kind.packed) for field, kind in zip(wanted, kinds, strict=True))
-    return Question(view.name, columns, kinds, tuple(map(entity_of, entity_keys)), dtypes.ttl_us(view))
+    return Question(view.name, columns, kinds, (), dtypes.ttl_us(view))
 
 
-def keys_of(project: str, questions: Sequence[Question]) -> list[str]:
-    """The Redis keys of all questions, in order."""
-    return [row_key(project, question.view, entity) for question in questions for entity in question.entities]
+def ask(view: FeatureView, entity_keys: Sequence[EntityKey], requested: Sequence[str] | None) -> Question:
+    """The question for one view, about N of Feast's entity keys.
+
+    Raises:
+        StoreError: a feature or a key has no form in this store.
+    """
+    return question(view, requested).of(tuple(map(entity_of, entity_keys)))
 
 
-class SchemaBook:
-    """The schemas seen so far, by fingerprint."""
-
-    def __init__(self) -> None:
-        self.schemas: dict[int, Schema] = {}
-
-    def unseen(self, project: str, rows: Sequence[bytes | None]) -> dict[int, str]:
-        """Fingerprints that rows carry and the book lacks, with the Redis keys of their schemas."""
-        return {mark: schema_key(project, mark) for mark in sorted(_fingerprints(rows) - self.schemas.keys())}
-
-    def learn(self, fingerprints: Mapping[int, str], found: Sequence[bytes | None]) -> None:
-        """Enter what Redis answered; what it does not know stays unknown."""
-        for fingerprint, data in zip(fingerprints, found, strict=True):
-            schema = None if data is None else Schema.from_json(data)
-            if schema is not None and schema.fingerprint == fingerprint:
-                self.schemas[fingerprint] = schema
+def answer(
+    questions: Sequence[Question],
+    rows: Sequence[Sequence[bytes | None]],
+    schemas: Mapping[int, Schema],
+    now_us: int,
+) -> list[Answers]:
+    """What the rows of each question's entities say to it."""
+    return [_answer(each, found, schemas, now_us) for each, found in zip(questions, rows, strict=True)]
 
 
-def answer(questions: Sequence[Question], rows: Sequence[Any], book: SchemaBook, now_us: int) -> list[Answers]:
-    """What the rows of `keys_of(…)` say to each question."""
-    answers: list[Answers] = []
-    start = 0
-    for question in questions:
-        stop = start + len(question.entities)
-        answers.append(_answer(question, rows[start:stop], book.schemas, now_us))
-        start = stop
-    return answers
+def _answer(asked: Question, rows: Sequence[bytes | None], schemas: Mapping[int, Schema], now_us: int) -> Answers:
+    lacking = _lacking(asked, rows, schemas)
+    shared = [column for column in asked.columns if column not in lacking] if lacking else asked.columns
+    view = decode(rows, shared, schemas, now_us=now_us, ttl_us=asked.ttl_us)
+    # A column that some rows were written without is read apart, so that it costs the others nothing.
+    alone = {column.name: decode(rows, [column], schemas, now_us=now_us, ttl_us=asked.ttl_us) for column in lacking}
+    return Answers(asked, view, alone)
 
 
-def _answer(question: Question, rows: Sequence[bytes | None], schemas: Mapping[int, Schema], now_us: int) -> Answers:
-    known = [schemas[mark] for mark in _fingerprints(rows) if mark in schemas]
-    shared = [column for column in question.columns if all(_serves(schema, column) for schema in known)]
-    view = decode(rows, shared, schemas, now_us=now_us, ttl_us=question.ttl_us)
-    values: dict[str, list[Value | None]] = {}
-    statuses: dict[str, list[FieldStatus.ValueType]] = {}
-    for column, kind in zip(question.columns, question.kinds, strict=True):
-        # A column that some rows were written without is read apart, so that it costs the others nothing.
-        alone = view if column in shared else decode(rows, [column], schemas, now_us=now_us, ttl_us=question.ttl_us)
-        values[column.name] = to_protos(alone.columns[column.name], column, kind)
-        statuses[column.name] = _statuses(view, alone, column)
-    return Answers(view.event_us, values, statuses)
-
-
-def _statuses(view: ViewRows, alone: ViewRows, column: Column) -> list[FieldStatus.ValueType]:
-    """Feast's status of one column: as its row's, but null where it is null, not found where the row lacks it."""
-    status = np.array([_STATUS[found] for found in view.status.tolist()], dtype=np.int64)
-    present = status == FieldStatus.PRESENT
-    status[present & ~alone.columns[column.name].valid] = FieldStatus.NULL_VALUE
-    status[present & (alone.status != view.status)] = FieldStatus.NOT_FOUND
-    return list(map(FieldStatus.ValueType, status.tolist()))
-
-
-def _serves(schema: Schema, column: Column) -> bool:
-    try:
-        schema.require([column])
-    except SchemaError:
-        return False
-    return True
-
-
-def _fingerprints(rows: Sequence[bytes | None]) -> set[int]:
-    """The fingerprints in rows' headers (see `motherlode.packed`); a tombstone's 0 is none."""
-    return {int.from_bytes(row[8:16], "little") for row in rows if row is not None and len(row) >= 16} - {0}
+def _lacking(asked: Question, rows: Sequence[bytes | None], schemas: Mapping[int, Schema]) -> set[Column]:
+    """Columns of a question that some of the rows were written without, or with another type."""
+    lacking: set[Column] = set()
+    for mark in {row[8:16] for row in rows if row is not None and len(row) >= HEADER_SIZE}:
+        schema = schemas.get(int.from_bytes(mark, "little"))
+        if schema is not None and schema.places.serving(asked.columns) is None:
+            lacking |= set(asked.columns).difference(schema.columns)
+    return lacking

@@ -28,8 +28,11 @@ from feature_repo.stores.join import EVENT, ROW
 from feature_repo.stores.rows import micros
 from feature_repo.stores.sources import Source, open_source
 from feature_repo.stores.state import locate, settings_of, steadily, view_of
+from motherlode import names
 from motherlode.bundle import sha256
 from motherlode.errors import DataError, StoreError
+from motherlode.online.keys import entity_text
+from motherlode.online.tombstones import Tombstones
 from motherlode.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -164,6 +167,7 @@ class MotherlodeOfflineStore(OfflineStore):
             StoreError: the source is no view in the mart and no local Parquet file.
         """
         settings, path = settings_of(config), getattr(feature_view.batch_source, "path", "")
+        table = _living(settings, table)
         with manifest.flipping(settings):
             if view := view_of(path, manifest.read(settings)):
                 _append(settings, view, feature_view, table)
@@ -213,6 +217,16 @@ def _pulled(source: Source, frame: pl.LazyFrame, keys: Sequence[str], features: 
     if not keys:
         chosen = chosen.with_columns(pl.lit("").alias(dtypes.NO_ENTITY))
     return from_polars(chosen.collect(engine="streaming"))
+
+
+def _living(settings: Settings, table: pa.Table) -> pa.Table:
+    """The rows but for those of customers that were erased."""
+    known = Tombstones(settings)
+    if names.CUSTOMER_ID not in table.column_names or not known:
+        return table
+    entities = [entity_text([key]) for key in table.column(names.CUSTOMER_ID).to_pylist()]
+    gone = known.among("customer", set(entities))
+    return table.filter(pa.array([entity not in gone for entity in entities])) if gone else table
 
 
 def _append(settings: Settings, view: str, feature_view: FeatureView, table: pa.Table) -> None:

@@ -5,33 +5,36 @@ so "prod" takes "preprod" along) it does not share.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
-import redis
-import redis.asyncio
-from feast import Entity, FeatureView, utils
+import msgspec
+from feast import Entity, FeatureService, FeatureView
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.registry.base_registry import BaseRegistry
 from feast.infra.supported_async_methods import SupportedAsyncMethods
+from feast.online_response import OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
-from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 
-from feature_repo.stores import dtypes
-from feature_repo.stores.fetch import Answers, Question, SchemaBook, answer, ask, keys_of
+from feature_repo.stores.asked import asked_of, parts_of
+from feature_repo.stores.fetch import Answers, Question, answer, ask
+from feature_repo.stores.former import former_mark, sweep
+from feature_repo.stores.request import Plan, Plans
+from feature_repo.stores.response import Key, fill
 from feature_repo.stores.rows import FeastRow, Packer
 from feature_repo.stores.state import settings_of
 from motherlode import redis_server
-from motherlode.online import OnlineWriter, current_schema_key, now_us
+from motherlode.online import live as generations
+from motherlode.online.keys import current_schema_key, owned_key
+from motherlode.online.live import Live
+from motherlode.online.reader import AsyncRowReader, RowReader, mget, now_us
+from motherlode.online.tombstones import Tombstones
+from motherlode.online.writer import Digest, OnlineWriter, Target
 from motherlode.packed import Schema
-
-_SCAN: Final = 10_000
-"""Keys a SCAN step looks at, and an UNLINK removes."""
 
 
 class MotherlodeOnlineStoreConfig(FeastConfigBaseModel):
@@ -39,7 +42,8 @@ class MotherlodeOnlineStoreConfig(FeastConfigBaseModel):
 
     Attributes:
         type: this store.
-        redis_url: a Redis or Valkey server; REDIS_URL by default, else the embedded Valkey.
+        redis_url: a Redis or Valkey, a cluster or sentinels (`motherlode.redis_url` has the forms); REDIS_URL by
+            default, else the embedded Valkey.
         home: the state folder; MOTHERLODE_HOME by default, else `.motherlode`.
     """
 
@@ -52,9 +56,12 @@ class MotherlodeOnlineStore(OnlineStore):
     """Packed rows, newest event time wins; see `motherlode.packed` and `motherlode.online`."""
 
     def __init__(self) -> None:
-        self._client: redis.Redis | None = None
-        self._loops: WeakKeyDictionary[Any, redis.asyncio.Redis] = WeakKeyDictionary()
-        self._book = SchemaBook()
+        self._client: Any = None
+        self._tombstones: Tombstones | None = None
+        self._readers: dict[str, RowReader] = {}
+        self._plans = Plans()
+        self._swept: set[tuple[str, str]] = set()
+        self._loops: WeakKeyDictionary[Any, dict[str, AsyncRowReader]] = WeakKeyDictionary()
 
     @property
     def async_supported(self) -> SupportedAsyncMethods:
@@ -62,31 +69,28 @@ class MotherlodeOnlineStore(OnlineStore):
 
     # ------------------------------------------------------------------ connections
 
-    def client(self, config: RepoConfig) -> redis.Redis:
+    def client(self, config: RepoConfig) -> Any:
         """The connection, opened at first use. Without a URL it starts the embedded Valkey for this process."""
         if self._client is None:
             self._client = redis_server.connect(_bound(config))
         return self._client
-
-    def _async_client(self, config: RepoConfig) -> redis.asyncio.Redis:
-        loop = asyncio.get_running_loop()
-        if loop not in self._loops:
-            self._loops[loop] = redis.asyncio.Redis.from_url(_bound(config).redis_url)
-        return self._loops[loop]
 
     async def close(self) -> None:
         """Feast's hook at the end of a server."""
         if self._client is not None:
             self._client.close()
             self._client = None
-        with suppress(KeyError):
-            await self._loops.pop(asyncio.get_running_loop()).aclose()
+        self._readers.clear()
+        for reader in self._loops.pop(asyncio.get_running_loop(), {}).values():
+            await reader.close()
 
     # ------------------------------------------------------------------ writing
 
     def writer(self, config: RepoConfig) -> OnlineWriter:
         """What the engine writes with."""
-        return OnlineWriter(self.client(config), config.project)
+        if self._tombstones is None:
+            self._tombstones = Tombstones(settings_of(config))
+        return _Writer(self.client(config), config.project, self._tombstones.of_entity, self._swept)
 
     def online_write_batch(
         self,
@@ -105,8 +109,8 @@ class MotherlodeOnlineStore(OnlineStore):
         packed = packer.from_feast(data, now_us())
         writer = self.writer(config)
         # Said with every batch, since Redis may have lost it: one round trip, and no row without its schema.
-        writer.declare(packer.schema)
-        writer.write(table.name, packed.entities, packed.rows, packed.forget_at_ms)
+        writer.declare(packer.schema, packer.target)
+        writer.write(packer.target, packed.entities, packed.rows, packed.forget_at_ms)
         if progress:
             progress(len(data))
 
@@ -121,6 +125,80 @@ class MotherlodeOnlineStore(OnlineStore):
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
     # ------------------------------------------------------------------ reading
+
+    def get_online_features(
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        entity_rows: list[dict[str, Any]] | Mapping[str, Any],
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        """What `FeatureStore.get_online_features` answers: all views in one round trip, every status told apart.
+
+        Raises:
+            StoreError: an entity has no value for a join key, or a feature has no form in this store.
+            redis.RedisError: the server is gone.
+        """
+        planned = self._planned(registry, project, features, entity_rows, full=full_feature_names)
+        if planned is None:
+            return super().get_online_features(
+                config,
+                features,
+                entity_rows,
+                registry,
+                project,
+                full_feature_names,
+                include_feature_view_version_metadata,
+            )
+        plan, keys, questions = planned
+        answers = self._fetch(config, questions)
+        return plan.response(keys, answers, versions=include_feature_view_version_metadata)
+
+    async def get_online_features_async(
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        entity_rows: list[dict[str, Any]] | Mapping[str, Any],
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        """See `get_online_features`."""
+        planned = self._planned(registry, project, features, entity_rows, full=full_feature_names)
+        if planned is None:
+            return await super().get_online_features_async(
+                config,
+                features,
+                entity_rows,
+                registry,
+                project,
+                full_feature_names,
+                include_feature_view_version_metadata,
+            )
+        plan, keys, questions = planned
+        answers = await self._fetch_async(config, questions)
+        return plan.response(keys, answers, versions=include_feature_view_version_metadata)
+
+    def _planned(
+        self,
+        registry: BaseRegistry,
+        project: str,
+        features: list[str] | FeatureService,
+        entity_rows: Any,
+        *,
+        full: bool,
+    ) -> tuple[Plan, list[Key], list[Question]] | None:
+        """The request made ready; None where Feast's own way is needed."""
+        plan = self._plans.find(registry, project, features, full=full)
+        found = None if plan is None else plan.keys(entity_rows)
+        if plan is None or found is None:
+            return None
+        keys, n = found
+        return plan, keys, plan.questions(keys, n)
 
     def online_read(
         self,
@@ -143,22 +221,19 @@ class MotherlodeOnlineStore(OnlineStore):
         return (await self._fetch_async(config, [ask(table, entity_keys, requested_features)]))[0].by_entity()
 
     def _fetch(self, config: RepoConfig, questions: Sequence[Question]) -> list[Answers]:
-        keys = keys_of(config.project, questions)
-        client = self.client(config)
-        rows: Any = client.mget(keys) if keys else []
-        if unseen := self._book.unseen(config.project, rows):
-            found: Any = client.mget(list(unseen.values()))
-            self._book.learn(unseen, found)
-        return answer(questions, rows, self._book, now_us())
+        if config.project not in self._readers:
+            self._readers[config.project] = RowReader(self.client(config), config.project)
+        reader = self._readers[config.project]
+        rows = reader.read([(question.view, question.entities) for question in questions])
+        return answer(questions, rows, reader.schemas, now_us())
 
     async def _fetch_async(self, config: RepoConfig, questions: Sequence[Question]) -> list[Answers]:
-        keys = keys_of(config.project, questions)
-        client = self._async_client(config)
-        rows: Any = await client.mget(keys) if keys else []
-        if unseen := self._book.unseen(config.project, rows):
-            found: Any = await client.mget(list(unseen.values()))
-            self._book.learn(unseen, found)
-        return answer(questions, rows, self._book, now_us())
+        readers = self._loops.setdefault(asyncio.get_running_loop(), {})
+        if config.project not in readers:
+            readers[config.project] = AsyncRowReader(redis_server.connect_async(_bound(config)), config.project)
+        reader = readers[config.project]
+        rows = await reader.read([(question.view, question.entities) for question in questions])
+        return answer(questions, rows, reader.schemas, now_us())
 
     def _read_features_per_fv(
         self,
@@ -170,12 +245,13 @@ class MotherlodeOnlineStore(OnlineStore):
         full_feature_names: bool,
         include_feature_view_version_metadata: bool,
     ) -> None:
-        """Feast's hook behind `get_online_features`: all views in one round trip, every status told apart."""
-        asked = _asked(grouped_refs, join_key_values, entity_name_to_join_key_map)
+        """Feast's hook, which its own way of `get_online_features` comes to, as for on-demand views."""
+        asked = asked_of(grouped_refs, join_key_values, entity_name_to_join_key_map)
         answers = self._fetch(config, [asking.question for asking in asked])
-        _fill(online_features_response, asked, answers, full=full_feature_names)
-        if include_feature_view_version_metadata:
-            _version(online_features_response, asked)
+        fill(
+            online_features_response,
+            parts_of(asked, answers, full_feature_names, include_feature_view_version_metadata),
+        )
 
     async def _read_features_per_fv_async(
         self,
@@ -188,11 +264,12 @@ class MotherlodeOnlineStore(OnlineStore):
         include_feature_view_version_metadata: bool,
     ) -> None:
         """See `_read_features_per_fv`."""
-        asked = _asked(grouped_refs, join_key_values, entity_name_to_join_key_map)
+        asked = asked_of(grouped_refs, join_key_values, entity_name_to_join_key_map)
         answers = await self._fetch_async(config, [asking.question for asking in asked])
-        _fill(online_features_response, asked, answers, full=full_feature_names)
-        if include_feature_view_version_metadata:
-            _version(online_features_response, asked)
+        fill(
+            online_features_response,
+            parts_of(asked, answers, full_feature_names, include_feature_view_version_metadata),
+        )
 
     # ------------------------------------------------------------------ infrastructure
 
@@ -220,105 +297,51 @@ class MotherlodeOnlineStore(OnlineStore):
         self.remove(config, [table.name for table in tables])
 
     def remove(self, config: RepoConfig, views: Sequence[str]) -> None:
-        """Remove these views' rows and schemas from this project."""
-        client = self.client(config)
+        """Remove these views from this project: their rows of every generation, and what is known of them."""
+        client, project = self.client(config), config.project
         for view in views:
-            # A row's key goes on with a brace, so that no view is another's prefix.
-            for keys in _scan(client, f"{_literal(config.project)}/{_literal(view)}/{{*"):
-                client.unlink(*keys)
-            client.unlink(current_schema_key(config.project, view), complete_key(config.project, view))
-        for keys in _scan(client, f"{_literal(config.project)}/@schema/*"):
-            found: Any = client.mget(keys)
+            # A view is a whole segment, so that none is another's prefix.
+            for folder in (project, f"{project}/@complete"):
+                pattern = f"{redis_server.literal(f'{folder}/{view}')}/*"
+                for keys in redis_server.scan(client, pattern):
+                    redis_server.unlink(client, keys)
+            redis_server.unlink(client, [current_schema_key(project, view), former_mark(project, view)])
+        for keys in redis_server.scan(client, f"{redis_server.literal(project)}/@schema/*"):
+            found = mget(client, [key.decode() for key in keys])
             gone = [key for key, data in zip(keys, found, strict=True) if data and Schema.from_json(data).view in views]
-            if gone:
-                client.unlink(*gone)
+            redis_server.unlink(client, gone)
+        owned = client.smembers(owned_key(project))
+        if gone := [name for name in owned if name.decode().rpartition("/")[0] in views]:
+            client.srem(owned_key(project), *gone)
+        now = generations.read(client, project)
+        if any(view in named for view in views for named in (now.views, now.shadows, now.previous)):
+            generations.switch(client, project, lambda live: _without(live, views))
 
 
-def complete_key(project: str, view: str) -> str:
-    """The Redis key that holds the fingerprint with which a view was last written as a whole."""
-    return f"{project}/@complete/{view}"
+class _Writer(OnlineWriter):
+    """A writer that removes what lies there from before generations, once a process and view."""
+
+    def __init__(self, client: Any, project: str, digest: Digest, swept: set[tuple[str, str]]) -> None:
+        super().__init__(client, project, digest)
+        self._swept = swept
+
+    def declare(self, schema: Schema, target: Target) -> None:
+        """See `OnlineWriter.declare`."""
+        if (self._project, target.view) not in self._swept:
+            sweep(self._client, self._project, target.view)
+            self._swept.add((self._project, target.view))
+        super().declare(schema, target)
+
+
+def _without(live: Live, views: Sequence[str]) -> Live:
+    """What is live without some views; the numbers that were given stay given."""
+    named = {
+        each: {view: number for view, number in getattr(live, each).items() if view not in views}
+        for each in ("views", "shadows", "previous")
+    }
+    return msgspec.structs.replace(live, **named)
 
 
 def _bound(config: RepoConfig) -> Any:
     settings = settings_of(config)
     return settings if settings.redis_url is not None else settings.with_redis(redis_server.ensure(settings))
-
-
-@dataclass(frozen=True)
-class _Asking:
-    """A question, and where its answers go.
-
-    Attributes:
-        table: the feature view.
-        names: the features wanted.
-        question: what to read.
-        places: shape (n,): for each of Feast's n entity rows, which entity of the question it is.
-    """
-
-    table: FeatureView
-    names: Sequence[str]
-    question: Question
-    places: Sequence[int]
-
-
-def _asked(
-    grouped_refs: Sequence[tuple[FeatureView, list[str]]],
-    join_key_values: dict[str, Any],
-    entity_name_to_join_key_map: dict[str, str],
-) -> list[_Asking]:
-    """Feast's request as questions, each entity once."""
-    asked: list[_Asking] = []
-    for table, names in grouped_refs:
-        entities, wanted, n = utils._get_unique_entities(table, join_key_values, entity_name_to_join_key_map)
-        places = [0] * n
-        for entity, rows in enumerate(wanted):
-            for row in rows:
-                places[row] = entity
-        question = ask(table, utils._get_entity_key_protos(entities), names)
-        asked.append(_Asking(table, names, question, places))
-    return asked
-
-
-def _fill(
-    response: GetOnlineFeaturesResponse, asked: Sequence[_Asking], answers: Sequence[Answers], *, full: bool
-) -> None:
-    """Append the answers to Feast's response, each at every place that asked for its entity."""
-    empty = Value()
-    for asking, found in zip(asked, answers, strict=True):
-        times = [Timestamp(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1000) for us in found.event_us.tolist()]
-        prefix = f"{dtypes.called(asking.table)}__" if full else ""
-        response.metadata.feature_names.val.extend(f"{prefix}{name}" for name in asking.names)
-        for name in asking.names:
-            values, statuses = found.values[name], found.statuses[name]
-            response.results.append(
-                GetOnlineFeaturesResponse.FeatureVector(
-                    values=[values[i] or empty for i in asking.places],
-                    statuses=[statuses[i] for i in asking.places],
-                    event_timestamps=[times[i] for i in asking.places],
-                )
-            )
-
-
-def _version(response: GetOnlineFeaturesResponse, asked: Sequence[_Asking]) -> None:
-    known = response.metadata.feature_view_metadata
-    for asking in asked:
-        name = asking.table.projection.name_alias or asking.table.projection.name
-        if all(entry.name != name for entry in known):
-            known.add(name=name, version=getattr(asking.table, "current_version_number", 0) or 0)
-
-
-def _scan(client: redis.Redis, pattern: str) -> Iterator[list[bytes]]:
-    """The keys of a pattern, a batch at a time."""
-    cursor = 0
-    while True:
-        found: Any = client.scan(cursor, match=pattern, count=_SCAN)
-        cursor, keys = found
-        if keys:
-            yield keys
-        if cursor == 0:
-            return
-
-
-def _literal(text: str) -> str:
-    """Text that a Redis pattern takes as it is."""
-    return "".join(f"\\{mark}" if mark in "*?[]\\^" else mark for mark in text)

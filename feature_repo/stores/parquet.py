@@ -20,6 +20,8 @@ from feature_repo.stores.arrow import join_chunks, plain
 
 _BATCH: Final = 1 << 27
 """Bytes, decoded, that are read at a time, but for a row group's column that alone has more."""
+_BUFFER: Final = 1 << 16
+"""Bytes of a column that are read ahead where rows are streamed."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,6 +64,18 @@ class File:
         if stamp != self.stamp:
             raise Replaced(f"{self.path} was replaced while it was read.")
         return read.read_row_groups(list(groups), columns=list(columns))
+
+    def stream(self, group: int, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+        """Columns of a row group, at most `rows` of its rows at a time: memory holds these, however large the group is.
+
+        Raises:
+            Replaced: it is another file by now.
+        """
+        stamp, read = _open(self.path, self.metadata, buffer_size=_BUFFER)
+        if stamp != self.stamp:
+            raise Replaced(f"{self.path} was replaced while it was read.")
+        for batch in read.iter_batches(rows, row_groups=[group], columns=list(columns), use_threads=False):
+            yield pa.Table.from_batches([batch]).select(list(columns))
 
     def size(self, group: int, columns: frozenset[str]) -> int:
         """Bytes of a row group's columns, decoded."""
@@ -215,9 +229,9 @@ def _types(schema: pa.Schema) -> dict[str, pa.DataType]:
     return {field.name: plain(field.type) for field in schema}
 
 
-def _open(path: Path, metadata: Any = None) -> tuple[tuple[int, int, int], Any]:
+def _open(path: Path, metadata: Any = None, buffer_size: int = 0) -> tuple[tuple[int, int, int], Any]:
     """A file, and by what another one is told from it."""
-    opened = pyarrow.parquet.ParquetFile(pa.OSFile(str(path)), metadata=metadata)
+    opened = pyarrow.parquet.ParquetFile(pa.OSFile(str(path)), metadata=metadata, buffer_size=buffer_size)
     # Looked at once it is open: what has been replaced since is taken for another, never another for it.
     status = path.stat()
     return (status.st_ino, status.st_size, status.st_mtime_ns), opened

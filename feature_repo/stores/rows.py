@@ -1,6 +1,6 @@
 """A feature view's rows on their way to Redis: which key, which bytes, and when they may be forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -14,10 +14,13 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from feature_repo.stores import dtypes
 from feature_repo.stores.join import CREATED, EVENT
-from feature_repo.stores.values import from_protos, from_series
+from feature_repo.stores.protos import from_protos
+from feature_repo.stores.values import from_series
+from motherlode import names
 from motherlode.errors import StoreError
-from motherlode.online import entity_text
-from motherlode.packed import Schema, Values, encode
+from motherlode.online.keys import ESCAPES, entity_text, ordered
+from motherlode.online.writer import Target
+from motherlode.packed import Ragged, Schema, Values, encode
 
 GRACE: Final = timedelta(days=30)
 """How long a row outlives its time to live, so that *stale* and *unknown* stay two answers."""
@@ -51,16 +54,19 @@ class Packer:
         view: the feature view, as the registry has it.
 
     Attributes:
-        keys: its join keys in their sorted order; none for a view without entities.
+        keys: its join keys in the order of an entity text; none for a view without entities.
         schema: its packed columns.
+        target: its rows in Redis.
 
     Raises:
         StoreError: one of its features or join keys cannot be kept, naming it.
     """
 
     def __init__(self, view: FeatureView) -> None:
-        self.keys = dtypes.join_keys(view)
+        self.keys = ordered(dtypes.join_keys(view), names.CUSTOMER_ID)
         self.schema = Schema(view.name, dtypes.columns(view))
+        owned = names.CUSTOMER_ID in self.keys
+        self.target = Target(view.name, owned=owned, indexed=owned and len(self.keys) > 1)
         self._kinds = {field.name: dtypes.kind(view.name, field) for field in view.features}
         ttl = dtypes.ttl_us(view)
         self._keep_us = None if ttl is None else ttl + GRACE // _MICROSECOND
@@ -91,7 +97,7 @@ class Packer:
     def _pack(
         self,
         entities: list[str],
-        columns: dict[str, Values],
+        columns: Mapping[str, Values | Ragged],
         event: npt.NDArray[np.int64],
         created: npt.NDArray[np.int64],
     ) -> Packed:
@@ -106,7 +112,7 @@ def entity_of(key: EntityKey) -> str:
         StoreError: a join key has no value, or one without a single text form.
     """
     values = dict(zip(key.join_keys, key.entity_values, strict=True))
-    return entity_text([_key_value(name, values[name]) for name in sorted(values)])
+    return entity_text([_key_value(name, values[name]) for name in ordered(list(values), names.CUSTOMER_ID)])
 
 
 def _key_value(name: str, value: Value) -> int | str:
@@ -124,7 +130,15 @@ def micros(time: datetime) -> int:
 
 
 def _texts(frame: pl.DataFrame, keys: Sequence[str]) -> list[str]:
+    """`entity_text` of every row.
+
+    Raises:
+        StoreError: a join key is null, naming it.
+    """
     if not keys:
         return [entity_text([""])] * frame.height
-    texts = frame.select(pl.col(name).cast(pl.String) for name in keys)
-    return [entity_text(row) for row in texts.iter_rows()]
+    for name in keys:
+        if frame[name].null_count():
+            raise StoreError(f"Join key {name!r} is None.", "Give a string or an integer.")
+    escaped = (pl.col(name).cast(pl.String).str.replace_many(list(ESCAPES), list(ESCAPES.values())) for name in keys)
+    return frame.select(pl.concat_str(escaped, separator="|")).to_series().to_list()

@@ -1,6 +1,6 @@
 """Sources: a Feast source as a lazy frame, its columns under the names that its definition gives them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +79,42 @@ class Source:
             frame = self.frame.select(columns).collect(engine="streaming")
             return _plain(from_polars(frame.filter(pl.Series(used))))
         return _in_utc(self.files.take(used, [self._there(name) for name in columns]).rename_columns(columns))
+
+    def stream(self, columns: Sequence[str], used: Marks, rows: int) -> Iterator[tuple[int, pl.DataFrame]]:
+        """Columns of its rows, some at a time: the number of the first, and the rows.
+
+        Args:
+            columns: what to read.
+            used: shape (rows,): row groups without a marked row are not read; the others are, with all their rows.
+            rows: at most so many at a time. Memory holds these alone, whatever the size of the files' row groups.
+        """
+        columns = list(dict.fromkeys(columns))
+        if self.files is None:
+            for start in range(0, len(used), rows):
+                if used[start : start + rows].any():
+                    # Not `collect_batches`: it runs ahead of its reader and holds what it has read.
+                    yield start, self.frame.slice(start, rows).select(columns).collect(engine="streaming")
+            return
+        there = [self._there(name) for name in columns]
+        for group in self.files.groups:
+            if used[(start := group.start) : start + group.rows].any():
+                for table in group.file.stream(group.index, there, rows):
+                    yield start, pl.DataFrame(pl.from_arrow(_in_utc(table.rename_columns(columns))))
+                    start += table.num_rows
+
+    def within(self, first: int, last: int, late: int | None = None) -> Marks:
+        """Rows that may have an event time from `first` to `last`, or up to `last` and a created time after `late`;
+        shape (rows,). It is their row groups that tell; all times in microseconds since 1970 UTC."""
+        if self.files is None:
+            return np.ones(self.rows, dtype=np.bool_)
+        found = np.zeros(self.rows, dtype=np.bool_)
+        for group in self.files.groups:
+            event = group.file.times(group.index, self._there(self.time))
+            created = None if self.created is None else group.file.times(group.index, self._there(self.created))
+            came = late is not None and self.created is not None and (created is None or created[1] > late)
+            there = event is None or (event[0] <= last and (event[1] >= first or came))
+            found[group.start : group.start + group.rows] = there
+        return found
 
     @property
     def rows(self) -> int:

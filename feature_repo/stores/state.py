@@ -11,6 +11,7 @@ from feast.repo_config import RepoConfig
 from feature_repo.mart import manifest
 from feature_repo.mart.manifest import Manifest
 from feature_repo.stores.parquet import Replaced
+from motherlode import names
 from motherlode.errors import DataError, StoreError
 from motherlode.settings import MAPPING, Settings
 
@@ -94,8 +95,11 @@ def pieces(config: RepoConfig, path: str, mart: Manifest) -> list[Path] | None:
         mart: which mart, so that all views of one call are of one.
 
     Returns:
-        Its files in the manifest's order; None where the mart has no such view.
+        Its files in the manifest's order; None where the mart has no such view. Of `live`, which is online alone,
+        there are none.
     """
+    if path.removesuffix(".parquet") == names.LIVE:
+        return []
     view = view_of(path, mart)
     if view is None:
         return None

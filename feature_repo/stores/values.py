@@ -1,24 +1,19 @@
-"""Columns of values in their three forms: Polars series, packed values, Feast's protos."""
+"""Columns of Polars as packed values; Feast's protos are in `stores.protos`."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 
-from feature_repo.stores.dtypes import Kind
 from motherlode.errors import DataError
-from motherlode.packed import Column, Values
-
-_SECOND: int = 1_000_000
-"""Microseconds: Feast's protos hold whole seconds."""
+from motherlode.packed import FIXED, Column, Ragged, Values
 
 
-def from_series(series: pl.Series, column: Column) -> Values:
-    """A Polars column as packed values.
+def from_series(series: pl.Series, column: Column) -> Values | Ragged:
+    """A Polars column as packed values, without a Python object for a row where its type allows.
 
     Args:
         series: N values of `dtypes.polars_type(column.dtype)`.
@@ -34,23 +29,32 @@ def from_series(series: pl.Series, column: Column) -> Values:
         filled = series if valid.all() else series.fill_null(strategy="zero")
         return Values(filled.to_numpy(), valid)
     if column.dtype in ("string", "bytes"):
-        return Values(_objects(series.to_list()), valid)
-    return Values(_lists(series, column), valid)
+        return _flat(series, valid)
+    elements, ends = _elements(series, column)
+    if column.dtype in ("list<string>", "list<bytes>"):
+        return Values(_pieces(elements.to_list(), ends), valid)
+    stored = np.dtype(FIXED[column.dtype[5:-1]])
+    numbers = (elements.cast(pl.Int64) if column.dtype == "list<timestamp>" else elements).to_numpy()
+    return Ragged(numbers.astype(stored, copy=False).tobytes(), ends * stored.itemsize, valid)
 
 
-def _lists(series: pl.Series, column: Column) -> npt.NDArray[np.object_]:
-    """Each row's elements: a NumPy view of all of them, or a Python list of strings or bytes."""
+def _flat(series: pl.Series, valid: npt.NDArray[np.bool_]) -> Ragged:
+    """Text or bytes as Arrow keeps them: all in one buffer, and where each ends."""
+    if series.is_empty():
+        return Ragged(b"", np.zeros(0, dtype=np.int64), valid)
+    # A null is empty; Arrow may keep bytes for it.
+    array = series.cast(pl.Binary).fill_null(b"").to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, data = array.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int64, count=len(array) + 1, offset=8 * array.offset)
+    return Ragged(data[bounds[0] : bounds[-1]].to_pybytes() if data else b"", bounds[1:] - bounds[0], valid)
+
+
+def _elements(series: pl.Series, column: Column) -> tuple[pl.Series, npt.NDArray[np.int64]]:
+    """The elements of all lists, and where each list ends in them."""
     elements = series.drop_nulls().explode(empty_as_null=False)
     if elements.null_count():
         elements = _without_nulls(elements, column)
-    ends = series.list.len().fill_null(0).cum_sum().to_numpy()
-    flat: Any
-    if column.dtype in ("list<string>", "list<bytes>"):
-        flat = elements.to_list()
-    else:
-        flat = (elements.cast(pl.Int64) if column.dtype == "list<timestamp>" else elements).to_numpy()
-    starts = [0, *ends[:-1].tolist()] if len(ends) else []
-    return _objects([flat[a:b] for a, b in zip(starts, ends.tolist(), strict=True)])
+    return elements, series.list.len().cast(pl.Int64).fill_null(0).cum_sum().to_numpy()
 
 
 def _without_nulls(elements: pl.Series, column: Column) -> pl.Series:
@@ -65,79 +69,7 @@ def _without_nulls(elements: pl.Series, column: Column) -> pl.Series:
     )
 
 
-def from_protos(protos: Sequence[Value | None], column: Column, kind: Kind) -> Values:
-    """A column of Feast's protos as packed values.
-
-    Args:
-        protos: N values; None or one with nothing set is null.
-        column: its name and packed type.
-        kind: where the proto keeps it.
-
-    Raises:
-        DataError: a proto holds another type.
-    """
-    data = _zeros(column, len(protos))
-    valid = np.zeros(len(protos), dtype=np.bool_)
-    for i, proto in enumerate(protos):
-        held = None if proto is None else proto.WhichOneof("val")
-        if proto is None or held in (None, "null_val"):
-            continue
-        if held != kind.proto:
-            raise DataError(
-                f"A value of feature {column.name!r} is {held}, not {kind.proto}.", "Send what the view declares."
-            )
-        value = getattr(proto, kind.proto)
-        if column.dtype == "timestamp":
-            if value == NULL_TIMESTAMP_INT_VALUE:
-                continue
-            value *= _SECOND
-        elif kind.collection:
-            value = list(value.val)
-            if column.dtype == "list<timestamp>":
-                value = [second * _SECOND for second in value]
-        data[i] = value
-        valid[i] = True
-    return Values(data, valid)
-
-
-def to_protos(values: Values, column: Column, kind: Kind) -> list[Value | None]:
-    """Packed values as Feast's protos; None where null."""
-    data: list[Any] = values.data.tolist()
-    if column.dtype == "timestamp":
-        data = (values.data // _SECOND).tolist()
-    if not kind.collection:
-        field = kind.proto
-        return [Value(**{field: v}) if ok else None for v, ok in zip(data, values.valid.tolist(), strict=True)]
-    protos: list[Value | None] = []
-    for value, ok in zip(data, values.valid.tolist(), strict=True):
-        if not ok:
-            protos.append(None)
-            continue
-        proto = Value()
-        elements = getattr(proto, kind.proto)
-        elements.SetInParent()  # an empty list is a list
-        elements.val.extend(_elements(value, column))
-        protos.append(proto)
-    return protos
-
-
-def _elements(value: Any, column: Column) -> list[Any]:
-    """One list as Python values that protobuf takes."""
-    if column.dtype in ("list<string>", "list<bytes>"):
-        return list(value)
-    if column.dtype == "list<timestamp>":
-        value = value // _SECOND
-    return list((value.astype(np.bool_) if column.dtype == "list<bool>" else value).tolist())
-
-
-def _zeros(column: Column, n: int) -> npt.NDArray[Any]:
-    if not column.fixed:
-        return np.empty(n, dtype=object)
-    return np.zeros(n, dtype=np.int64 if column.dtype == "timestamp" else column.dtype)
-
-
-def _objects(items: Sequence[Any]) -> npt.NDArray[np.object_]:
-    """An array of objects, even where all are lists of one length."""
-    out = np.empty(len(items), dtype=object)
-    out[:] = items
-    return out
+def _pieces(items: Sequence[Any], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+    """Each row's items."""
+    bounds = [0, *ends.tolist()]
+    return np.fromiter((items[a:b] for a, b in pairwise(bounds)), dtype=object, count=len(ends))

@@ -1,12 +1,15 @@
 """The main job after `ingest`, each stage a function of the settings: one for `demo`, `run` and its own command."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from feature_repo import store
 from feature_repo.mart import customers, manifest, snapshots
 from feature_repo.mart.snapshots import ByWork, Runner
+from feature_repo.stores.engine import MotherlodeJob
+from feature_repo.stores.rollout import Rollout
 from feature_repo.warehouse import state, web
 from feature_repo.warehouse.lineage import mapping_of
 from motherlode.cli import engine
@@ -48,17 +51,25 @@ def require_features(settings: Settings) -> None:
         raise DataError(f"There are no feature snapshots in {settings.mart}.", "Run `motherlode features`.")
 
 
-def materialise(settings: Settings, stages: Stages) -> dict[str, int]:
-    """Feature snapshots → online store, up to now; returns the rows written by view."""
-    written: dict[str, int] = {}
-    with stages.stage("materialise", len(manifest.read(settings).views)) as advance:
+def materialise(settings: Settings, stages: Stages, views: Sequence[str] = ()) -> dict[str, int]:
+    """Feature snapshots → online store, up to now; returns the rows sent by view. All views by default."""
+    store.clear_shadows(settings)  # the commands run one at a time: what is there was left by one that was killed
+    with stages.bars("materialise", "rows") as watch:
+        jobs = store.materialise(settings, datetime.now(UTC), views=views, watch=watch)
+    _tell_refused(stages, jobs)
+    return {job.task.feature_view.name: job.rows for job in jobs}
 
-        def view_done(view: str, rows: int) -> None:
-            written[view] = rows
-            advance(f"{view}: {rows:,} rows")
 
-        store.materialise(settings, datetime.now(UTC), view_done)
-    return written
+def shadow(settings: Settings, stages: Stages, views: Sequence[str] = (), *, force: bool = False) -> Rollout:
+    """Feature snapshots → a new generation beside what is read, compared, and flipped to or removed."""
+    with stages.bars("shadow", "rows") as watch:
+        return store.shadow(settings, datetime.now(UTC), views=views, force=force, watch=watch)
+
+
+def _tell_refused(stages: Stages, jobs: Sequence[MotherlodeJob]) -> None:
+    refused = sum(job.refused for job in jobs)
+    if refused:
+        stages.console.print(f"{refused:,} rows were refused: their customers were erased.", highlight=False)
 
 
 def train(settings: Settings, compute: Compute, stages: Stages, *, again: bool = False) -> Path:

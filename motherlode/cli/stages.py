@@ -4,10 +4,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 Advance = Callable[[str], None]
 """Called with what was just finished; moves the bar by one step."""
@@ -53,6 +62,30 @@ class Stages:
 
             yield flow
             progress.update(task, completed=1, total=1, what="")
+        self.seconds[title] = time.perf_counter() - started
+
+    @contextmanager
+    def bars(self, title: str, what: str) -> Iterator[Flow]:
+        """Show a bar for each of several things that are done at once, such as views; a line each where no bar can be.
+
+        Args:
+            title: of the stage, whose time is kept.
+            what: what is counted.
+        """
+        started = time.perf_counter()
+        tasks: dict[str, TaskID] = {}
+        adding = Lock()
+        with Progress(*_columns(), console=self.console, disable=not self.console.is_terminal) as progress:
+
+            def flow(name: str, done: int, total: int) -> None:
+                with adding:
+                    if name not in tasks:
+                        tasks[name] = progress.add_task(escape(name), total=total, what="")
+                progress.update(tasks[name], completed=done, total=total, what=f"{done:,} {what}")
+                if done == total and not self.console.is_terminal:
+                    self.console.print(f"{name}: {total:,} {what}", highlight=False, markup=False)
+
+            yield flow
         self.seconds[title] = time.perf_counter() - started
 
 

@@ -10,20 +10,20 @@ from feast.types import Array, Bool, Bytes, FeastType, Float32, Float64, Int32, 
 
 from feature_repo.stores import dtypes
 from motherlode.errors import StoreError
-from motherlode.packed import FIXED, LISTS, VARIABLE, Column
+from motherlode.packed import FIXED, VARIABLE, Column
 
 TYPES: list[FeastType] = [Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp]
 
 
 def test_every_packed_type_has_a_polars_type_and_a_feast_type() -> None:
-    for packed in (*FIXED, *VARIABLE, *LISTS):
+    for packed in (*FIXED, *VARIABLE):
         assert dtypes.feast_type(dtypes.polars_type(packed)) in (*TYPES, *map(Array, TYPES))
 
 
 def test_every_kind_is_a_packed_type_and_a_field_of_feasts_value() -> None:
     for kind in dtypes.KINDS.values():
         Column("x", kind.packed)
-        assert kind.collection == (kind.proto.endswith(("_list_val", "_set_val")))
+        assert kind.collection == (kind.proto.endswith(("_list_val", "_set_val")) and not kind.message)
 
 
 def test_a_type_that_feast_has_none_for_is_refused() -> None:

@@ -1,10 +1,5 @@
 """Materialisation through Feast, on a real Valkey: every row arrives, the newest wins, a kill loses nothing."""
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -16,16 +11,18 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
+from feast.infra.common.materialization_job import MaterializationTask
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_repo.stores import engine
-from feature_repo.stores.online import complete_key
+from feature_repo.stores import engine, stream
+from feature_repo.stores.rows import Packer
+from feature_repo.stores.state import settings_of
 from motherlode.errors import DataError, StoreError
-from motherlode.online import row_key
+from motherlode.online.keys import complete_key, row_key
+from motherlode.online.tombstones import Tombstones, of_customer
 from motherlode.redis_server import connect
 
 DAY = timedelta(days=1)
@@ -81,8 +78,8 @@ def test_each_entitys_newest_row_of_the_range_comes_online(repo: Any) -> None:
 
 
 def test_a_view_is_written_in_slices_and_shares_of_any_size(repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("BATCH", "READ", "SHARE"):
-        monkeypatch.setattr(engine, name, 7)
+    for name in ("BATCH", "LOT", "KEYS", "ALONE", "SHARE"):
+        monkeypatch.setattr(stream, name, 7)
     end, n = now(), 100
     rows = history(*((f"{i % n}", end - timedelta(minutes=(i * 37) % 400), float(i)) for i in range(4 * n)))
     repo.apply(repo.view("v", rows, ttl=DAY))
@@ -285,47 +282,70 @@ def test_reads_answer_while_a_materialisation_runs_and_every_row_is_whole(make_r
     assert repo.store.get_online_features(["v:x0"], [{"k": key} for key in ids]).to_dict()["x0"] == [2.0] * n
 
 
-KILLED = """
-    import sys, time
-    from datetime import datetime, timedelta, UTC
-    from feast import FeatureStore
-    from feature_repo.stores import engine
-    from motherlode.online import OnlineWriter
+def test_views_are_written_at_once_and_each_job_ends_by_itself(repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three views wait for each other in the middle of their rows: one after the other, none would ever end."""
+    together = threading.Barrier(3, timeout=20)
+    pack = Packer.from_frame
 
-    engine.BATCH = 50
-    write = OnlineWriter.write
-    def slow(self, *args):
-        written = write(self, *args)
-        print("batch", flush=True)
-        time.sleep(60)
-        return written
-    OnlineWriter.write = slow
-    FeatureStore(repo_path=sys.argv[1]).materialize_incremental(datetime.now(UTC))
-"""
+    def packed(self: Packer, frame: pl.DataFrame) -> Any:
+        together.wait()
+        return pack(self, frame)
+
+    monkeypatch.setattr(Packer, "from_frame", packed)
+    end = now()
+    repo.apply(*(repo.view(name, history(("a", end, 1.0)), ttl=DAY) for name in ("one", "two", "three")))
+    repo.store.materialize(end - DAY, end)
+    assert [xs(repo, ["a"], f"{name}:x") for name in ("one", "two", "three")] == [[1.0]] * 3
 
 
-def test_killing_the_writer_in_the_middle_loses_nothing(make_repo: Any, tmp_path: Path, client: Any) -> None:
-    """SIGKILL after the first batch: the watermark has not moved, and the next run writes every row."""
-    repo = make_repo(tmp_path / "home", sql=True)
-    n = 500
-    rows = pl.DataFrame({"k": [f"{i}" for i in range(n)]}).with_columns(
-        t=pl.lit(now() - HOUR, TIME), created=pl.lit(now(), TIME), x=pl.lit(1.0)
-    )
-    repo.apply(repo.view("v", rows, ttl=DAY))
-    (tmp_path / "feature_store.yaml").write_text(yaml.safe_dump(repo.yaml))
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)]
-    writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
-    assert writer.stdout is not None
-    while "batch" not in writer.stdout.readline():
-        assert writer.poll() is None
-    os.kill(writer.pid, signal.SIGKILL)
-    writer.wait()
-    written = sum(1 for _ in client.scan_iter(f"{repo.project}/v/*"))
-    assert 0 < written < n
-    repo.store.refresh_registry()
-    assert repo.store.get_feature_view("v").most_recent_end_time is None
-    repo.store.materialize_incremental(now())
-    assert xs(repo, [f"{i}" for i in range(n)]) == [1.0] * n
+def test_whoever_stops_asking_for_jobs_stops_the_run(repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ctrl-C does: views that have not begun never do, and one that has ends at its next batch."""
+    monkeypatch.setattr(stream, "LOT", 1)
+    end = now()
+    many = history(*((f"{i}", end, 1.0) for i in range(5000)))
+    repo.apply(repo.view("a", history(("a", end, 1.0)), ttl=DAY), repo.view("b", many, ttl=DAY))
+    views = {view.name: view for view in repo.store.list_feature_views()}
+    tasks = [MaterializationTask(repo.project, views[name], end - DAY, end) for name in ("a", "b")]
+    jobs = repo.store.provider.batch_engine.run(tasks)
+    assert next(jobs).task.feature_view.name == "a"
+    jobs.close()
+    assert repo.store.get_online_features(["b:x"], [{"k": "4999"}]).to_dict()["x"] == [None]
+
+
+def test_a_mart_that_a_build_replaces_meanwhile_is_read_anew(repo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = now()
+    before, after = history(("a", end - HOUR, 1.0)), history(("a", end - HOUR, 2.0), ("b", end, 3.0))
+    repo.build("v", before)
+    repo.apply(repo.view("v", None, dtypes={"k": String, "x": Float64}, ttl=DAY))
+    newest = stream.newest
+
+    def replaced(*given: Any) -> Any:
+        marks = newest(*given)
+        if first:
+            first.pop()
+            gone = list((repo.mart / "v").glob("*.parquet"))
+            repo.build("v", after)
+            for path in gone:
+                path.unlink()
+        return marks
+
+    first = [True]
+    monkeypatch.setattr(stream, "newest", replaced)
+    repo.store.materialize(end - DAY, end)
+    assert xs(repo, ["a", "b"]) == [2.0, 3.0]
+
+
+def test_who_was_erased_stays_so_where_redis_lost_its_tombstones(repo: Any, client: Any) -> None:
+    at = now()
+    view = repo.view("v", history(("a", at, 1.0), ("b", at, 2.0)).rename({"k": "customer_id"}), keys=("customer_id",))
+    repo.apply(view)
+    tombstones = Tombstones(settings_of(repo.config))
+    tombstones.add([of_customer(tombstones, "a", at, "")])
+    views = repo.store.list_feature_views()
+    (job,) = repo.store.provider.batch_engine.run([MaterializationTask(repo.project, views[0], at - DAY, at)])
+    assert (job.rows, job.refused) == (2, 1)
+    asked = [{"customer_id": key} for key in "ab"]
+    assert repo.store.get_online_features(["v:x"], asked).to_dict()["x"] == [None, 2.0]
 
 
 MINUTES = st.integers(0, 60)

@@ -7,8 +7,8 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.value_type import ValueType
 
 from feature_repo.stores.dtypes import KINDS
-from feature_repo.stores.fetch import Question, SchemaBook, answer, keys_of
-from motherlode.packed import Column, Schema, Values, encode, tombstone
+from feature_repo.stores.fetch import Answers, Question, answer
+from motherlode.packed import Column, Schema, Values, encode
 
 X, Y = Column("x", "float64"), Column("y", "float64")
 DOUBLE = KINDS[ValueType.DOUBLE]
@@ -25,29 +25,36 @@ def row(schema: Schema, event: int = NOW, **values: float | None) -> bytes:
     return encode(schema, columns, stamp, stamp)[0]
 
 
-def book(*schemas: Schema) -> SchemaBook:
-    learned = SchemaBook()
-    learned.learn({schema.fingerprint: "" for schema in schemas}, [schema.to_json() for schema in schemas])
-    return learned
+def book(*schemas: Schema) -> dict[int, Schema]:
+    return {schema.fingerprint: schema for schema in schemas}
 
 
 def question(n: int, ttl_us: int | None = None) -> Question:
     return Question("v", (Y, X), (DOUBLE, DOUBLE), tuple(map(str, range(n))), ttl_us)
 
 
+def statuses(found: Answers, name: str) -> list[int]:
+    return list(found.statuses[[column.name for column in found.question.columns].index(name)].tolist())
+
+
+def values(found: Answers, name: str) -> list[float | None]:
+    column = found.values[[column.name for column in found.question.columns].index(name)]
+    return [value if ok else None for value, ok in zip(column.data.tolist(), column.valid.tolist(), strict=True)]
+
+
 def test_rows_of_several_schemas_stand_in_one_answer() -> None:
-    rows = [row(OLD, x=1.0), row(NEW, x=2.0, y=3.0), None, row(NEW, x=None, y=4.0), tombstone(NOW), b"short"]
-    (found,) = answer([question(6)], rows, book(OLD, NEW), NOW)
+    rows = [row(OLD, x=1.0), row(NEW, x=2.0, y=3.0), None, row(NEW, x=None, y=4.0), b"short"]
+    (found,) = answer([question(5)], [rows], book(OLD, NEW), NOW)
     present, null, lost, bad = FieldStatus.PRESENT, FieldStatus.NULL_VALUE, FieldStatus.NOT_FOUND, FieldStatus.INVALID
-    assert found.statuses["x"] == [present, present, lost, null, lost, bad]
-    assert found.statuses["y"] == [lost, present, lost, present, lost, bad]
-    assert [value and value.double_val for value in found.values["x"]] == [1.0, 2.0, None, None, None, None]
+    assert statuses(found, "x") == [present, present, lost, null, bad]
+    assert statuses(found, "y") == [lost, present, lost, present, bad]
+    assert values(found, "x") == [1.0, 2.0, None, None, None]
 
 
 def test_a_row_is_stale_one_microsecond_past_its_ttl() -> None:
     rows = [row(NEW, event=NOW - 5, x=1.0, y=1.0), row(NEW, event=NOW - 6, x=1.0, y=1.0)]
-    (found,) = answer([question(2, ttl_us=5)], rows, book(NEW), NOW)
-    assert found.statuses["x"] == [FieldStatus.PRESENT, FieldStatus.OUTSIDE_MAX_AGE]
+    (found,) = answer([question(2, ttl_us=5)], [rows], book(NEW), NOW)
+    assert statuses(found, "x") == [FieldStatus.PRESENT, FieldStatus.OUTSIDE_MAX_AGE]
     fresh, stale = found.by_entity()
     assert fresh[1] is not None
     assert set(fresh[1]) == {"x", "y"}
@@ -55,28 +62,21 @@ def test_a_row_is_stale_one_microsecond_past_its_ttl() -> None:
 
 
 def test_a_row_whose_schema_is_lost_is_damaged_and_not_guessed() -> None:
-    (found,) = answer([question(1)], [row(OLD, x=1.0)], book(), NOW)
-    assert found.statuses["x"] == [FieldStatus.INVALID]
+    (found,) = answer([question(1)], [[row(OLD, x=1.0)]], book(), NOW)
+    assert statuses(found, "x") == [FieldStatus.INVALID]
 
 
-def test_each_question_gets_its_own_rows_and_keys() -> None:
+def test_each_question_gets_its_own_rows() -> None:
     asked = [question(2), Question("w", (X,), (DOUBLE,), ("a|b", "2"), None)]
-    assert keys_of("p", asked) == ["p/v/{0}", "p/v/{1}", "p/w/{a|b}", "p/w/{2}"]
     w = Schema("w", (X,))
-    found = answer(asked, [None, row(NEW, x=1.0, y=2.0), row(w, x=3.0), None], book(NEW, w), NOW)
-    assert [value and value.double_val for value in found[0].values["y"]] == [None, 2.0]
-    assert [value and value.double_val for value in found[1].values["x"]] == [3.0, None]
+    found = answer(asked, [[None, row(NEW, x=1.0, y=2.0)], [row(w, x=3.0), None]], book(NEW, w), NOW)
+    assert values(found[0], "y") == [None, 2.0]
+    assert values(found[1], "x") == [3.0, None]
 
 
-def test_a_schema_is_asked_for_once_and_only_by_rows_that_carry_one() -> None:
-    known = book(OLD)
-    rows = [row(OLD, x=1.0), row(NEW, x=1.0, y=1.0), None, tombstone(NOW), b""]
-    assert list(known.unseen("p", rows)) == [NEW.fingerprint]
-    known.learn(known.unseen("p", rows), [NEW.to_json()])
-    assert known.unseen("p", rows) == {}
-
-
-def test_a_schema_under_the_wrong_fingerprint_is_not_believed() -> None:
-    fooled = SchemaBook()
-    fooled.learn({NEW.fingerprint: ""}, [OLD.to_json()])
-    assert fooled.schemas == {}
+def test_an_entity_that_is_asked_for_twice_is_answered_twice() -> None:
+    (found,) = answer([question(2)], [[row(NEW, x=1.0, y=2.0), None]], book(NEW), NOW)
+    placed = found.at([1, 0, 0])
+    assert values(placed, "y") == [None, 2.0, 2.0]
+    assert statuses(placed, "y") == [FieldStatus.NOT_FOUND, FieldStatus.PRESENT, FieldStatus.PRESENT]
+    assert placed.event_us.tolist() == [0, NOW, NOW]

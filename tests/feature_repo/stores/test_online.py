@@ -15,10 +15,13 @@ from feast.on_demand_feature_view import on_demand_feature_view
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.types import Array, Float64, Int64, Map, String
+from feast.types import Array, Float64, Int64, PdfBytes, String
 
+from feature_repo.stores.rows import Packer
 from motherlode.errors import StoreError
-from motherlode.online import OnlineReader, OnlineWriter, ViewRequest, row_key
+from motherlode.online.keys import row_key
+from motherlode.online.reader import OnlineReader, ViewRequest
+from motherlode.online.writer import OnlineWriter
 from motherlode.packed import Column, Status
 from motherlode.redis_server import connect
 
@@ -72,7 +75,7 @@ def test_null_stale_unknown_erased_and_damaged_are_told_apart(repo: Any, view: A
     two = pd.DataFrame({"k": ["null", "too"], "t": [now()] * 2, "created": [now()] * 2, "x": [None, 2.0]})
     repo.store.write_to_online_store("v", two)
     repo.store.write_to_online_store("v", pushed("old", now() - 2 * DAY, 3.0))
-    OnlineWriter(client, repo.project).erase("gone", ["v"])
+    OnlineWriter(client, repo.project, str).erase("gone", 1)
     client.set(row_key(repo.project, "v", "bad"), b"no row")
     values, statuses = read(repo, ["here", "null", "old", "nobody", "gone", "bad"])
     assert statuses == [PRESENT, NULL, STALE, UNKNOWN, UNKNOWN, INVALID]
@@ -275,8 +278,8 @@ def test_lists_and_integers_beyond_two_to_the_53_come_back_exactly(repo: Any) ->
 
 
 def test_what_the_store_cannot_keep_is_refused_at_apply_by_name(repo: Any) -> None:
-    with pytest.raises(StoreError, match="'m' of view 'v' has type Map"):
-        repo.apply(repo.view("v", None, dtypes={"k": String, "m": Map}))
+    with pytest.raises(StoreError, match=r"'m' of view 'v' has type Array\(PdfBytes\)"):
+        Packer(repo.view("v", None, dtypes={"k": String, "m": Array(PdfBytes)}))
     entity = Entity(name="e", join_keys=["d"], value_type=ValueType.DOUBLE)
     source = FileSource(path="v.parquet", timestamp_field="t")
     keyed = FeatureView(name="w", entities=[entity], schema=[Field(name="x", dtype=Float64)], source=source)
