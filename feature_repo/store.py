@@ -1,35 +1,37 @@
 """The feature store as the other rooms use it: apply, materialise, training frames, erase."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 import yaml
-from feast import FeatureService, FeatureStore, FeatureView
+from feast import FeatureService, FeatureStore
 from feast.errors import FeastObjectNotFoundException
-from feast.infra.common.materialization_job import MaterializationTask
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.repo_config import RepoConfig
 from sqlalchemy import URL
 
 from feature_repo.declared import declare
+from feature_repo.erasure import job as erasing
+from feature_repo.erasure.certificate import Certificate
 from feature_repo.mart import views
-from feature_repo.stores import dtypes, leakage
-from feature_repo.stores.engine import MotherlodeEngine
+from feature_repo.stores import dtypes, leakage, rollout
+from feature_repo.stores import plan as planning
+from feature_repo.stores.compare import Thresholds
+from feature_repo.stores.engine import MotherlodeJob, Watch
 from feature_repo.stores.job import MotherlodeRetrievalJob
-from feature_repo.warehouse import privacy, state
-from motherlode import audit, names, redis_server
+from feature_repo.stores.plan import Kind, Plan
+from feature_repo.stores.rollout import Rollout
+from motherlode import names
 from motherlode.bundle import Service
 from motherlode.errors import DataError, StoreError
-from motherlode.online import OnlineWriter, ViewRequest, entity_text
+from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column
 from motherlode.settings import Settings
 
 REPO: Final = Path(__file__).parent
-_NAMED: Final = 100
-"""Customers whose pseudonyms one audit entry lists; of more it tells the number."""
 
 
 def open_store(settings: Settings) -> FeatureStore:
@@ -64,39 +66,93 @@ def materialise(
     settings: Settings,
     until: datetime | None = None,
     on_view: Callable[[str, int], None] | None = None,
-) -> None:
-    """Bring every view's newest rows online, from where the last run ended; late rows too.
-
-    While a pseudonym key is being replaced, erasures go on under the new key before any row is written under it.
+    *,
+    views: Sequence[str] = (),
+    watch: Watch | None = None,
+) -> list[MotherlodeJob]:
+    """Bring views' newest rows online, from where the last run ended; late rows too. Several views at once.
 
     Args:
         settings: bound to a server, or the embedded Valkey runs for the life of this process.
         until: the last event time to take; now by default. A naive time is UTC.
         on_view: told each view's name and how many rows were sent, once it is done.
+        views: which; all by default.
+        watch: told a view, how many of its rows are in, and of how many; from any thread.
+
+    Returns:
+        A job a view: rows sent, those refused because their customer was erased, seconds.
 
     Raises:
-        StoreError, DataError: nothing is registered, or a view cannot be written. The views before it are done,
-            and its own watermark has not moved.
+        StoreError, DataError: nothing is registered, or a view cannot be written. The others are done, and its own
+            watermark has not moved.
     """
     store = open_store(settings)
-    end = _aware(until or datetime.now(UTC))
-    wanted = [view for view in store.list_feature_views() if view.online and view.enabled]
-    if not wanted:
-        raise StoreError(f"No view is registered in {settings.registry}.", "Run `feature_repo.store.apply` first.")
-    engine = getattr(store.provider, "batch_engine", None)
-    if not isinstance(engine, MotherlodeEngine):
-        raise StoreError(f"The engine is a {type(engine).__name__}.", "Restore batch_engine in feature_store.yaml.")
-    if settings.previous_pseudonym_keys:
-        carry_erasures(settings, privacy.outside_ids(settings, state.read(settings)))
-    for view in wanted:
-        start = _start(view, end)
-        task = MaterializationTask(settings.project, view, start, end)
-        job = engine.run(task)
-        if job.failure is not None:
-            raise job.failure
-        store.registry.apply_materialization(view, settings.project, start, end)
+
+    def done(job: MotherlodeJob) -> None:
         if on_view is not None:
-            on_view(view.name, job.rows)
+            on_view(job.task.feature_view.name, job.rows)
+
+    return rollout.incrementally(store, _until(until), rollout.chosen(store, views), watch, done)
+
+
+def shadow(
+    settings: Settings,
+    until: datetime | None = None,
+    *,
+    views: Sequence[str] = (),
+    thresholds: Thresholds | None = None,
+    force: bool = False,
+    watch: Watch | None = None,
+) -> Rollout:
+    """Write a new generation of views beside the one that is read, compare them, and flip or refuse.
+
+    Args:
+        settings, until, views, watch: as in `materialise`.
+        thresholds: from where on a new generation should not be read; `Thresholds()` by default.
+        force: flip all the same.
+
+    Raises:
+        StoreError, DataError: as in `materialise`, or Redis has no room for both. What is read was not touched.
+    """
+    store = open_store(settings)
+    wanted = rollout.chosen(store, views)
+    return rollout.beside(store, _until(until), wanted, thresholds or Thresholds(), force=force, watch=watch)
+
+
+def rollback(settings: Settings, views: Sequence[str] = ()) -> Mapping[str, int]:
+    """Read again what was read before the last flip of views, by default of all; view → its generation now.
+
+    Raises:
+        StoreError: there is none.
+    """
+    return rollout.back(open_store(settings), views)
+
+
+def clear_shadows(settings: Settings) -> int:
+    """Remove new generations that killed runs left beside what is read; how many rows there were.
+
+    Call it where no shadow can be under way: under the lock of the pipeline's commands (`motherlode.lock.exclusive`).
+    """
+    return rollout.clear(open_store(settings))
+
+
+def drop_previous(settings: Settings, views: Sequence[str] = ()) -> int:
+    """Remove what is kept for a rollback of views, by default of all; how many rows there were."""
+    return rollout.drop(open_store(settings), views)
+
+
+def plan(settings: Settings, kind: Kind, until: datetime | None = None, *, views: Sequence[str] = ()) -> Plan:
+    """What a materialisation will take of time and of Redis' memory, before it writes.
+
+    Args:
+        settings, until, views: as in `materialise`.
+        kind: "incremental", "full" or "shadow".
+
+    Raises:
+        StoreError, DataError: nothing is registered, or a view cannot be read.
+    """
+    store = open_store(settings)
+    return planning.predict(store, _until(until), rollout.chosen(store, views), kind)
 
 
 def training_frame(
@@ -175,67 +231,31 @@ def resolve(settings: Settings, service: str) -> Service:
     return Service(service, tuple(requests))
 
 
-def erase(settings: Settings, customer_ids: Iterable[int | str]) -> None:
-    """Forget customers online: a tombstone in every view, which no later materialisation replaces.
-
-    They are forgotten under every pseudonym key that is current or previous. The tombstones lie in Redis alone: where
-    Redis loses its data, erase again.
-
-    Args:
-        settings: bound to a server, or the embedded Valkey runs for the life of this process.
-        customer_ids: as the company has them.
-    """
-    audit.check(settings)
-    identity, erased = settings.identity, []
-    with _writing(settings) as (writer, written):
-        for customer_id in customer_ids:
-            for key in identity.join_keys(customer_id):
-                writer.erase(entity_text([key]), written)
-            erased.append(identity.join_key(customer_id))
-    who = {names.CUSTOMER_ID: ",".join(erased)} if len(erased) <= _NAMED else {}
-    audit.record(settings, "erase", f"{len(erased)} customers online", **who)
-
-
-def carry_erasures(settings: Settings, outside_ids: Sequence[str]) -> int:
-    """Forget under the current pseudonym key whoever was forgotten under a previous one; returns how many.
+def erase(
+    settings: Settings,
+    customer_ids: Sequence[int | str],
+    *,
+    verify: bool | None = None,
+    on_step: Callable[[str], None] | None = None,
+) -> Certificate:
+    """Take customers out of the warehouse, the mart, saved data sets and the online store, and keep them out.
 
     Args:
-        settings: as in `erase`.
-        outside_ids: every customer that may have rows.
+        settings, customer_ids, verify, on_step: as in `feature_repo.erasure.job.erase`.
+
+    Raises:
+        DataError, StoreError: likewise.
     """
-    now, *before = settings.identity.every_join_key_of(outside_ids)
-    gone: set[str] = set()
-    with _writing(settings) as (writer, written):
-        for keys in before:
-            erased = writer.erased([entity_text([key]) for key in keys], written)
-            gone |= {key for key, is_erased in zip(now, erased, strict=True) if is_erased}
-        for key in gone:
-            writer.erase(entity_text([key]), written)
-    return len(gone)
+    return erasing.erase(settings, customer_ids, beside=saved_elsewhere(settings), verify=verify, on_step=on_step)
 
 
-def remove_renamed(settings: Settings, outside_ids: Sequence[str]) -> int:
-    """Remove the rows that customers have under previous pseudonym keys; returns how many there were.
-
-    Args:
-        settings, outside_ids: as in `carry_erasures`.
-    """
-    with _writing(settings) as (writer, written):
-        _, *before = settings.identity.every_join_key_of(outside_ids)
-        return sum(writer.remove([entity_text([key]) for key in keys], written) for keys in before)
-
-
-@contextmanager
-def _writing(settings: Settings) -> Iterator[tuple[OnlineWriter, list[str]]]:
-    """A writer, and the views whose one join key is the customer's."""
-    written = [view.name for view in _customer_views(open_store(settings))]
-    with redis_server.connect(settings.with_redis(redis_server.ensure(settings))) as client:
-        yield OnlineWriter(client, settings.project), written
-
-
-def _customer_views(store: FeatureStore) -> Sequence[FeatureView]:
-    """The views whose one join key is the customer's."""
-    return [view for view in store.list_feature_views() if view.join_keys == [names.CUSTOMER_ID]]
+def saved_elsewhere(settings: Settings) -> list[Path]:
+    """Where saved data sets lie that are not in the home folder."""
+    if not settings.registry.is_file():
+        return []
+    storages = (each.storage for each in open_store(settings).list_saved_datasets())
+    places = (storage.file_options.uri for storage in storages if isinstance(storage, SavedDatasetFileStorage))
+    return [Path(place) for place in places if Path(place).is_absolute()]
 
 
 def _service(store: FeatureStore, name: str) -> FeatureService:
@@ -246,12 +266,5 @@ def _service(store: FeatureStore, name: str) -> FeatureService:
         raise StoreError(f"There is no feature service {name!r}.", f"Registered: {known}.") from error
 
 
-def _start(view: FeatureView, end: datetime) -> datetime:
-    """Where a run begins: at the watermark, else as far back as a row can still be fresh."""
-    if view.most_recent_end_time is not None:
-        return _aware(view.most_recent_end_time)
-    return end - view.ttl if view.ttl else datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _aware(time: datetime) -> datetime:
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+def _until(until: datetime | None) -> datetime:
+    return rollout.aware(until or datetime.now(UTC))

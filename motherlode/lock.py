@@ -34,6 +34,7 @@ def exclusive(settings: Settings, name: str = "pipeline") -> Iterator[None]:
                 "Wait for it to end, or name another folder by --home.",
             ) from None
         file.truncate(0)
-        file.write(f"{os.getpid()}: {shlex.join(sys.argv)}\n")
+        # The command without what it was given: `erase` is given whom nothing may tell of afterwards.
+        file.write(f"{os.getpid()}: {shlex.join(sys.argv[:2])}\n")
         file.flush()
         yield

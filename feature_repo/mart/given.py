@@ -2,11 +2,11 @@
 
 Each gift is one Parquet file under `<home>/given/`, written once: `000007-<digest of its rows>.parquet`. A later gift
 that has a label's key (customer, label, origin, begin) replaces it, which is how a label is withdrawn: the same row
-with its `ended_at`. Files are never changed, but when a customer's key is (`rename`).
+with its `ended_at`. Files are never changed, but where a customer's key is (`rename`) or one is erased (`forget`).
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -52,7 +52,7 @@ def give(settings: Settings, frame: pl.DataFrame) -> Path | None:
     _of_known(settings, rows)
     told = _digest(rows)
     with exclusive(settings, _LOCK):
-        known = _files(settings)
+        known = files_of(settings)
         for path in known:
             if path.stem.partition("-")[2] == told:
                 return path
@@ -64,7 +64,7 @@ def scan(settings: Settings) -> pl.LazyFrame:
     """Every label that was given, by the columns of `contract.SCHEMAS["tags"]`, each as its last gift has it."""
     gifts = [
         pl.scan_parquet(path, glob=False).with_columns(pl.lit(number, dtype=pl.Int64).alias(_NUMBER))
-        for number, path in enumerate(_files(settings))
+        for number, path in enumerate(files_of(settings))
     ]
     if not gifts:
         return pl.LazyFrame(schema=_SCHEMA)
@@ -74,7 +74,7 @@ def scan(settings: Settings) -> pl.LazyFrame:
 
 def digest(settings: Settings) -> str:
     """SHA-256 of all that was given: another one wherever `scan` gives other rows."""
-    return hashlib.sha256("\n".join(path.name for path in _files(settings)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(path.name for path in files_of(settings)).encode()).hexdigest()
 
 
 def rename(settings: Settings, identity: Identity, outside_ids: Sequence[int | str]) -> int:
@@ -89,7 +89,7 @@ def rename(settings: Settings, identity: Identity, outside_ids: Sequence[int | s
     pairs = {old: now for keys in older for old, now in zip(keys, new, strict=True) if old != now}
     written = 0
     with exclusive(settings, _LOCK):
-        for path in _files(settings):
+        for path in files_of(settings):
             rows = pl.read_parquet(path, glob=False)
             named = rows.with_columns(pl.col(names.CUSTOMER_ID).replace(pairs)).sort(_KEY)
             if not named.equals(rows):
@@ -99,7 +99,31 @@ def rename(settings: Settings, identity: Identity, outside_ids: Sequence[int | s
     return written
 
 
-def _files(settings: Settings) -> list[Path]:
+def forget(settings: Settings, customers: Collection[str]) -> dict[Path, Path]:
+    """Take customers out of every gift; the file that held them → the one that holds the others, where there are any.
+
+    Args:
+        settings: whose home.
+        customers: their join keys, under every pseudonym key.
+
+    Raises:
+        StoreError: another process gives at this moment.
+    """
+    gone, written = pl.Series(sorted(customers), dtype=pl.String), {}
+    with exclusive(settings, _LOCK):
+        for path in files_of(settings):
+            rows = pl.read_parquet(path, glob=False)
+            others = rows.filter(~pl.col(names.CUSTOMER_ID).is_in(gone.implode()))
+            if others.height == rows.height:
+                continue
+            if others.height:
+                number = path.stem.partition("-")[0]
+                written[path] = _write(path.with_name(f"{number}-{_digest(others)}.parquet"), others)
+            path.unlink()
+    return written
+
+
+def files_of(settings: Settings) -> list[Path]:
     """In the order of the gifts. A rename that was killed leaves two of one number: the next one ends it."""
     return sorted((settings.home / FOLDER).glob(f"{'[0-9]' * _DIGITS}-*.parquet"))
 

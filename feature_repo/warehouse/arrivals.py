@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from feature_repo.warehouse import raw
+from feature_repo.warehouse import events, raw
 from feature_repo.warehouse.mapping.read import Project
+from feature_repo.warehouse.owners.sift import sifting
 from feature_repo.warehouse.sources.content import MissingError
 from feature_repo.warehouse.sources.find import Found, find
 from feature_repo.warehouse.state import Landed, State
@@ -61,7 +62,10 @@ def land(
     fresh: list[int] = []
     standing: set[int] = set()
     now = datetime.now(UTC)
+    sift = sifting(settings, project)
     for name in project.mapping.sources:
+        if name == events.SOURCE:
+            continue
         files = _found(project, name, known, on_gone)
         there = {found.name for found in files}
         digests = [raw.digest_of(found) for found in files]
@@ -77,7 +81,8 @@ def land(
             # The same bytes read otherwise, after a change of the mapping, keep their place among the landings.
             again = same if same is not None and same.status == "active" else None
             order = again.order if again else max((landed.order for landed in known.landed), default=0) + 1
-            landed = marked(raw.land(settings, project, found, order, again.landed_at if again else now), project)
+            landed = raw.land(settings, project, found, order, again.landed_at if again else now, sift)
+            landed = marked(landed, project)
             if same is None and (told := _told(settings, project, known, landed, found, there)) is not None:
                 if told.status == "refused":
                     standing.add(told.order)
@@ -85,6 +90,12 @@ def land(
             known = _with(known, landed, again, there)
             fresh.append(order)
             on_file(landed)
+    if sift is not None and sift.grew:  # a look-up that came after the rows that are looked up in it
+        known = _Known(sift.again(each) if each.order in fresh else each for each in known.landed)
+    for landed in events.land(settings, known.landed):
+        known = _Known([*known.landed, landed])
+        fresh.append(landed.order)
+        on_file(landed)
     every = tuple(sorted(known.landed, key=lambda landed: landed.order))
     return Arrivals(every, tuple(fresh), tuple(sorted(standing)))
 

@@ -11,7 +11,8 @@ from typing import Final
 
 from motherlode.errors import DataError
 
-_STAGING: Final = ".staging-"
+STAGING: Final = ".staging-"
+"""Prefix of a folder whose files are not in their places yet."""
 WRITING: Final = ".writing-"
 """Prefix of a file that is not whole yet. A killed process leaves such files; the next load clears them."""
 _AT_ONCE: Final = 16
@@ -26,9 +27,9 @@ def staging(home: Path) -> Iterator[Path]:
     What a killed run left behind is cleared first.
     """
     home.mkdir(parents=True, exist_ok=True)
-    for left_over in home.glob(f"{_STAGING}*"):
+    for left_over in home.glob(f"{STAGING}*"):
         shutil.rmtree(left_over, ignore_errors=True)
-    scratch = Path(tempfile.mkdtemp(prefix=_STAGING, dir=home))
+    scratch = Path(tempfile.mkdtemp(prefix=STAGING, dir=home))
     try:
         yield scratch
         for path in sorted(path for path in scratch.rglob("*") if path.is_file()):

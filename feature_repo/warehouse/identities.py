@@ -1,6 +1,6 @@
 """Outside ids into join keys, each once a load, and the record of both below raw."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import Final
 
@@ -122,6 +122,23 @@ def open_identities(settings: Settings, identity: Identity, recorded: tuple[Part
         DataError: the record is encrypted and its key is not here.
     """
     return Identities(identity, tables.identities(settings, recorded))
+
+
+def without(settings: Settings, recorded: tuple[Part, ...], outside_ids: Collection[str]) -> tuple[Part, ...]:
+    """The record's parts without some customers; those that know none of them stay as they are.
+
+    Raises:
+        DataError: the record is encrypted and its key is not here; or the system refuses to write.
+    """
+    found: list[Part] = []
+    for part in recorded:
+        frame = tables.identities(settings, [part])
+        kept = frame.filter(~pl.col(names.OUTSIDE_ID).is_in(list(outside_ids)))
+        if kept.height == frame.height:
+            found.append(part)
+        elif (again := parts.write(settings, _FOLDER, "ids", [kept], secret=True)) is not None:
+            found.append(again)
+    return tuple(found)
 
 
 def _replaced(texts: pl.Series, distinct: pl.Series, by: list[str]) -> pl.Series:

@@ -26,6 +26,7 @@ class FileLineage(msgspec.Struct, frozen=True):
         excluded: rows that the mapping sets aside.
         clean: rows that went on.
         problem, remedy: why it was refused.
+        erased: rows that it had besides: of customers who were erased.
     """
 
     source: str
@@ -39,6 +40,7 @@ class FileLineage(msgspec.Struct, frozen=True):
     clean: int = 0
     problem: str = ""
     remedy: str = ""
+    erased: int = 0
 
 
 class TableLineage(msgspec.Struct, frozen=True):
@@ -219,6 +221,7 @@ def _used(landed: Landed, cleaned: Cleaned) -> FileLineage:
         quarantined=cleaned.rejected,
         excluded=cleaned.excluded,
         clean=cleaned.clean.rows if cleaned.clean is not None else 0,
+        erased=landed.erased,
     )
 
 
@@ -232,4 +235,5 @@ def _unused(landed: Landed, table: str = "") -> FileLineage:
         landed=landed.rows,
         problem=landed.problem,
         remedy=landed.remedy,
+        erased=landed.erased,
     )

@@ -81,20 +81,19 @@ def load(settings: Settings, source: str, files: Sequence[Landed], on: Sequence[
     """
     if not files:
         raise DataError(f"The look-up {source!r} has no landed file.", "Correct its files in the mapping's `sources`.")
-    frames = [
+    own: dict[str, pl.DataType] = {UNIT: pl.UInt32(), ROW: pl.UInt32(), LINE: pl.UInt32()}
+    # A file without a row has its columns all the same.
+    frames = [pl.DataFrame(schema={**own, **raw.schema(settings, landed)}) for landed in files]
+    frames += [
         batch.with_columns(pl.lit(unit, pl.UInt32).alias(UNIT))
         for unit, landed in enumerate(files)
         for batch in raw.batches(settings, landed)
     ]
-    rows = (
-        pl.concat(frames, how="diagonal_relaxed")
-        if frames
-        else pl.DataFrame(schema={UNIT: pl.UInt32, ROW: pl.UInt32, LINE: pl.UInt32})
-    )
+    rows = pl.concat(frames, how="diagonal_relaxed")
     if missing := [column for column in on if column not in rows.columns]:
-        own = ", ".join(column for column in rows.columns if column not in (UNIT, ROW, LINE))
+        there = ", ".join(column for column in rows.columns if column not in own)
         raise DataError(
-            f"The look-up {source!r} has no column {missing[0]!r}; it has {own or 'none'}.",
+            f"The look-up {source!r} has no column {missing[0]!r}; it has {there or 'none'}.",
             "Correct `on` of the mapping's `join`.",
         )
     return LookUp(source, tuple(files), tuple(on), rows, resolve(rows, on))

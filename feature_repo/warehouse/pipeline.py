@@ -11,6 +11,7 @@ import msgspec
 from feature_repo.warehouse import (
     arrivals,
     contract,
+    events,
     files,
     lineage,
     lookups,
@@ -43,7 +44,8 @@ Rebuild = Literal["clean", "integrated"]
 OnStep = Callable[[str, int, int], None]
 """Told what is being done, how many rows of it are done, and of how many."""
 
-_LOCK: Final = "warehouse"
+LOCK: Final = "warehouse"
+"""Of the home folder, while its state is being changed."""
 _RECORDED: Final = "load"
 """The action of a load in the audit log."""
 
@@ -71,31 +73,93 @@ def load(
             gate refuses what would be the state.
         StoreError: another load is at work in this home.
     """
-    with exclusive(settings, _LOCK):
+    with exclusive(settings, LOCK):
         return _Load(settings, project, on_step or (lambda *_: None), rebuild).run()
+
+
+def remade(settings: Settings, project: Project, on_disk: State, before: State) -> State:
+    """What the files of raw give once some of them were written anew: files of the layers above are written, the state
+    is not. No gate is asked: rows that were erased are gone, whatever share of a table they were.
+
+    Args:
+        settings: where, and the keys. The caller holds the home folder (`LOCK`).
+        project: the mapping that made the state.
+        on_disk: the state.
+        before: the same with the files of raw as they are now.
+
+    Raises:
+        DataError: a file cannot be read or written.
+    """
+    candidate = _Load(settings, project, lambda *_: None, None).made(on_disk, before, before.raw)
+    if candidate is not on_disk:
+        return candidate
+    changed = {name: getattr(before, name) for name in ("raw", "identities", "kept_apart")}
+    return msgspec.structs.replace(on_disk, **changed)
+
+
+def record_late(settings: Settings, known: State) -> None:
+    """Record the last load, where it was killed between its flip and its entry in the audit log."""
+    if known.loads:
+        last = audit.last(settings, _RECORDED)
+        if last is None or last.details.get("number") != known.loads[-1].number:
+            record(settings, known, recorded="late")
+
+
+def record(settings: Settings, known: State, **details: str) -> None:
+    """Record a state's last load in the audit log."""
+    entry = known.loads[-1]
+    audit.record(
+        settings,
+        _RECORDED,
+        known.company,
+        number=entry.number,
+        mapping=entry.mapping,
+        files=len(entry.landed),
+        rows=sum(entry.rows.values()),
+        **({"erased": entry.erased} if entry.erased else {}),
+        **details,
+    )
 
 
 class _Load:
     """One load: its steps in order, and what they have found so far."""
 
     def __init__(self, settings: Settings, project: Project, on_step: OnStep, rebuild: Rebuild | None) -> None:
-        self.settings, self.project, self.rebuild = settings, project, rebuild
+        self.settings, self.project, self.rebuild = settings, events.mapped(settings, project), rebuild
         self.on_step = on_step
         self.started = time.perf_counter()
         self.done = self.total = 0
 
     def run(self) -> Lineage:
         """All of it."""
-        identity = privacy.identity(self.settings, self.project)
+        privacy.identity(self.settings, self.project)
         vault.require(self.settings, self.project, reencrypt.raw_files(self.settings))
         on_disk = state.read(self.settings)
-        key_ids = privacy.check_keys(self.settings, on_disk)
         before = privacy.adopt(self.settings, on_disk)
         audit.check(self.settings)
-        self._record_late(on_disk)
+        record_late(self.settings, on_disk)
         sweep.half_written(self.settings)
+        events.merge(self.settings, before.raw)
         arrived = arrivals.land(self.settings, self.project, before, self._landed, self._gone)
-        landed, fresh = arrived.landed, arrived.fresh
+        candidate = self.made(on_disk, before, arrived.landed, arrived.fresh)
+        if candidate is not on_disk:
+            self._flip(on_disk, candidate)
+            return lineage.of(candidate, changed=True, orders=(*arrived.fresh, *arrived.standing))
+        if arrived.landed != on_disk.raw:  # the same content by another name
+            on_disk = msgspec.structs.replace(on_disk, raw=arrived.landed)
+            state.write(self.settings, on_disk)
+        return lineage.of(on_disk, orders=arrived.standing)
+
+    def made(self, on_disk: State, before: State, landed: tuple[Landed, ...], fresh: tuple[int, ...] = ()) -> State:
+        """What landed files give: `on_disk` itself where that is what they gave before.
+
+        Args:
+            on_disk: the state.
+            before: the same, as the load goes on from it (`privacy.adopt`).
+            landed: every landed file.
+            fresh: orders of the new ones.
+        """
+        identity, key_ids = privacy.identity(self.settings, self.project), before.key_ids
         identities = open_identities(self.settings, identity, before.identities)
         place = self._place(landed, identities)
         usable = self._usable(place, landed, fresh, before, identity.key_id)
@@ -114,15 +178,12 @@ class _Load:
             and {each.inputs for each in before.clean} == {task.inputs for task in tasks}
             and self._stands(place, integration, tasks, reused, on_disk)
         ):
-            if landed != on_disk.raw:  # the same content by another name
-                on_disk = msgspec.structs.replace(on_disk, raw=landed)
-                state.write(self.settings, on_disk)
-            return lineage.of(on_disk, orders=arrived.standing)
+            return on_disk
         cleaned = self._clean(place, tasks, reused)
         pairs = list(zip(tasks, cleaned, strict=True))
         layer = build(place, integration, pairs, self._integrated)
         look_ups = looked_up.account(integration, place.look_ups, _lookups_alone(self.project), tasks)
-        candidate = State(
+        return State(
             company=self.project.mapping.company,
             mapping=self.project.digest,
             key_ids=key_ids,
@@ -136,8 +197,6 @@ class _Load:
             kept_apart=before.kept_apart,
             loads=(*before.loads, self._entry(before, fresh, layer)),
         )
-        self._flip(on_disk, candidate)
-        return lineage.of(candidate, changed=True, orders=(*fresh, *arrived.standing))
 
     def _place(self, landed: tuple[Landed, ...], identities: Identities) -> Place:
         look_ups = lookups.LookUps(self.settings, lambda source: active(landed, source))
@@ -190,7 +249,7 @@ class _Load:
             return 0
         if before.shift_weeks is not None:
             return before.shift_weeks
-        return shift.weeks(place, self._tasks(landed, "", 0))
+        return shift.weeks(place, (task for task in self._tasks(landed, "", 0) if not events.live(task.landed)))
 
     def _known(self, known: dict[tuple[str, int, str], Cleaned], task: Task) -> Cleaned | None:
         found = known.get((task.table, task.entry, task.inputs))
@@ -256,29 +315,9 @@ class _Load:
             )
         files.write(self.settings.home / "lineage" / f"{self.project.digest}.yaml", self.project.text)
         state.write(self.settings, candidate)
-        self._record(candidate)
+        record(self.settings, candidate)
         sweep.sweep(self.settings, candidate, before)
         self.on_step("done", self.total, self.total)
-
-    def _record_late(self, known: State) -> None:
-        """Record the last load, where it was killed between its flip and its entry in the audit log."""
-        if known.loads:
-            last = audit.last(self.settings, _RECORDED)
-            if last is None or last.details.get("number") != known.loads[-1].number:
-                self._record(known, recorded="late")
-
-    def _record(self, known: State, **details: str) -> None:
-        entry = known.loads[-1]
-        audit.record(
-            self.settings,
-            _RECORDED,
-            known.company,
-            number=entry.number,
-            mapping=entry.mapping,
-            files=len(entry.landed),
-            rows=sum(entry.rows.values()),
-            **details,
-        )
 
 
 def _refused(

@@ -6,7 +6,7 @@ marked, the lines that are no row.
 """
 
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_repo.warehouse import raw_file, vault
+from feature_repo.warehouse import events, raw_file, vault
 from feature_repo.warehouse.contract import LINE, ROW
 from feature_repo.warehouse.mapping.model import Source
 from feature_repo.warehouse.mapping.read import Project
@@ -45,10 +45,17 @@ _READING: Final = (
 _CHANGED: Final = "It is taken at the next load, when it is finished."
 
 
-def land(settings: Settings, project: Project, found: Found, order: int, landed_at: datetime) -> Landed:
+Sift = Callable[[Landed], Landed]
+"""Takes rows out of a file that has not got its place in raw yet; answers what it holds now."""
+
+
+def land(
+    settings: Settings, project: Project, found: Found, order: int, landed_at: datetime, sift: Sift | None = None
+) -> Landed:
     """Land a file, a table or a query's answer: `raw/<source>/<file id>.<how it was read>.parquet`.
 
-    What cannot be used comes back as `refused`. A file that changes while it is read is read once more.
+    What cannot be used comes back as `refused`. A file that changes while it is read is read once more. A file that
+    `sift` took rows out of has eight digits of its own hash in its name besides.
 
     Raises:
         DataError: raw cannot be written.
@@ -61,7 +68,7 @@ def land(settings: Settings, project: Project, found: Found, order: int, landed_
         folder.mkdir(parents=True, exist_ok=True)
         raw_file.clear(folder)
         for _ in range(2):
-            landed = _landed(settings, source, found, folder, order, landed_at)
+            landed = _landed(settings, source, found, folder, order, landed_at, sift)
             if landed is not None:
                 return landed
         return _refused(
@@ -109,6 +116,13 @@ def schema(settings: Settings, landed: Landed) -> dict[str, pl.DataType]:
     """The raw columns of a landed file, by name, as `batches` gives them."""
     with vault.reader(settings.home / landed.path, settings) as file:
         return _schema(file.schema_arrow)
+
+
+def tops(settings: Settings, landed: Landed) -> dict[str, str]:
+    """The raw columns of a landed file, as `batches` gives them → the column of the Parquet file that each lies in."""
+    with vault.reader(settings.home / landed.path, settings) as file:
+        tops, names = _columns(file.schema_arrow)
+    return {name: tops[plain] for name, plain in names.items()}
 
 
 def batches(
@@ -203,7 +217,7 @@ def _schema(arrow: pa.Schema) -> dict[str, pl.DataType]:
 
 
 def _landed(
-    settings: Settings, source: Source, found: Found, folder: Path, order: int, landed_at: datetime
+    settings: Settings, source: Source, found: Found, folder: Path, order: int, landed_at: datetime, sift: Sift | None
 ) -> Landed | None:
     """Land once; None: the file changed meanwhile."""
     before = _seen(found)
@@ -213,25 +227,36 @@ def _landed(
         if _seen(found) != before:
             return None
         read_as = _read_as(source)
-        target = folder / f"{made.sha256[:16]}.{read_as}.parquet"
+        with vault.reader(path, settings) as file:
+            columns = _schema(file.schema_arrow)
+        landed = Landed(
+            source=found.source,
+            name=found.name,
+            file_id=made.sha256[:16],
+            path=path.relative_to(settings.home).as_posix(),
+            sha256=made.sha256,
+            size=made.size,
+            rows=made.rows,
+            malformed=made.malformed,
+            columns={name: str(dtype) for name, dtype in columns.items()},
+            landed_at=landed_at,
+            order=order,
+            how={_READ_AS: read_as, "format": found.format, **made.how},
+        )
+        if sift is not None:
+            landed = sift(landed)
+        target = folder / name_of(landed, sha256(path) if landed.erased else "")
         raw_file.place(settings, path, target)
-    with vault.reader(target, settings) as file:
-        columns = _schema(file.schema_arrow)
-    return Landed(
-        source=found.source,
-        name=found.name,
-        file_id=made.sha256[:16],
-        path=target.relative_to(settings.home).as_posix(),
-        sha256=made.sha256,
-        sha256_raw=sha256(target),
-        size=made.size,
-        rows=made.rows,
-        malformed=made.malformed,
-        columns={name: str(dtype) for name, dtype in columns.items()},
-        landed_at=landed_at,
-        order=order,
-        how={_READ_AS: read_as, "format": found.format, **made.how},
-    )
+    told = target.relative_to(settings.home).as_posix()
+    return msgspec.structs.replace(landed, path=told, sha256_raw=sha256(target))
+
+
+def name_of(landed: Landed, sha256_raw: str = "") -> str:
+    """The name of a landed file in raw; one that rows were taken out of is told apart by its own hash."""
+    if events.live(landed):
+        return Path(landed.path).name  # it says how far landing has come
+    told = [landed.file_id, landed.how.get(_READ_AS, ""), sha256_raw[:8], "parquet"]
+    return ".".join(each for each in told if each)
 
 
 @dataclass(frozen=True)

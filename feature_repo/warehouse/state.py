@@ -44,6 +44,7 @@ class Landed(msgspec.Struct, frozen=True, kw_only=True):
         problem, remedy: why it was refused.
         also: names that the same content came by after its own was gone: a correction under one of them takes its
             place.
+        erased: rows of the file as it came that raw does not hold, since their customer was erased; not in `rows`.
     """
 
     source: str
@@ -63,6 +64,7 @@ class Landed(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     remedy: str = ""
     also: tuple[str, ...] = ()
+    erased: int = 0
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +161,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         mapping: digest of the mapping; its text lies under `lineage/<digest>.yaml`.
         landed: orders of the files that it landed.
         rows: table → integrated rows after it.
+        erased: rows that an erasure took out of raw; 0 for a load of files.
     """
 
     number: int
@@ -167,6 +170,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     mapping: str
     landed: tuple[int, ...]
     rows: Mapping[str, int]
+    erased: int = 0
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from feature_repo.warehouse import files, raw_file
+from feature_repo.warehouse import events, files, raw_file
 from feature_repo.warehouse.state import STATE, State, paths
 from motherlode.settings import Settings
 
@@ -19,11 +19,17 @@ def sweep(settings: Settings, *states: State) -> None:
         settings: whose home.
         states: the current one, and the one before, whose readers may still be at work.
     """
+    for path in unnamed(settings, *states):
+        _delete(path)
+
+
+def unnamed(settings: Settings, *states: State) -> list[Path]:
+    """The layers' files that none of the states names."""
     named = {path for each in states for path in paths(each)}
-    for layer in _LAYERS:
-        for path in sorted((settings.home / layer).rglob("*.parquet")):
-            if path.relative_to(settings.home).as_posix() not in named:
-                _delete(path)
+    every = [path for layer in _LAYERS for path in sorted((settings.home / layer).rglob("*.parquet"))]
+    # What came in live is in no state before a load took it.
+    others = [path for path in every if path.parent != events.folder(settings)]
+    return [path for path in others if path.relative_to(settings.home).as_posix() not in named]
 
 
 def half_written(settings: Settings) -> None:

@@ -28,7 +28,8 @@ from motherlode.bundle import sha256
 from motherlode.errors import DataError
 from motherlode.settings import Settings
 
-_BESIDE: Final = ".upgrade"
+BESIDE: Final = ".upgrade"
+"""Folder below home."""
 _LAYERS: Final = ("raw", "clean", "quarantine", "integrated")
 _LINEAGE: Final = "lineage.json"
 _ROOM: Final = 2
@@ -143,7 +144,7 @@ def rebuild(settings: Settings, landed: Landing, on_step: pipeline.OnStep | None
     Raises:
         DataError: as in `pipeline.load`; the old warehouse is untouched then.
     """
-    beside = replace(settings, home=settings.home / _BESIDE, mapping=None, households=None)
+    beside = replace(settings, home=settings.home / BESIDE, mapping=None, households=None)
     project = _project(settings)
     if not state.read(beside).raw:
         state.write(beside, _landed(beside, project, landed))
@@ -163,7 +164,7 @@ def clear(settings: Settings) -> None:
     """Remove what is left of the old layout and of the upgrade; the record that tells of it comes last."""
     known = state.read(settings)
     audit.record(settings, "upgrade", "layout 1 to 2", mapping=known.mapping, files=len(known.raw))
-    shutil.rmtree(settings.home / _BESIDE, ignore_errors=True)
+    shutil.rmtree(settings.home / BESIDE, ignore_errors=True)
     for path in old_files(settings):
         path.unlink(missing_ok=True)
 
@@ -198,7 +199,7 @@ def _table(source: Source) -> str:
 def _keep_subset(settings: Settings, households: int) -> None:
     """Make the old raw files the demo's subset of so many households: the next load finds in it what is landed."""
     target = settings.home / "demo" / str(households)
-    made = settings.home / _BESIDE / "subset"
+    made = settings.home / BESIDE / "subset"
     shutil.rmtree(made, ignore_errors=True)
     (made / "data").mkdir(parents=True)
     for table in TABLES:

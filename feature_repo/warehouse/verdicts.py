@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from feature_repo.warehouse import contract, raw
+from feature_repo.warehouse import contract, events, raw
 from feature_repo.warehouse.contract import LANDED_AT, LINE, QUARANTINE, ROW, RULES, TABLES, Rule
 from feature_repo.warehouse.identities import HIDDEN
 from feature_repo.warehouse.mapping.identifying import identifiers
@@ -142,10 +142,11 @@ def _evaluated(
     before = [rule.broken.fill_null(False).alias(name) for name, rule in flagged if id(rule) in own]
     after = [rule.broken.fill_null(False).alias(name) for name, rule in flagged if id(rule) not in own]
     every = [name for name, _ in flags] + [name for name, rule in flagged if rule.severity == "fail"]
+    weeks = 0 if events.live(task.landed) else place.shift_weeks  # what came in live is of now
     shifted = [
-        _moved(column.dtype, pl.col(column.name), place.shift_weeks).alias(column.name)
+        _moved(column.dtype, pl.col(column.name), weeks).alias(column.name)
         for column in made.columns
-        if place.shift_weeks and _has_date(column.dtype)
+        if weeks and _has_date(column.dtype)
     ]
     return (
         frame.lazy()

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from feature_repo import store
+from feature_repo.erasure import renamed
 from feature_repo.mart import given, manifest
 from feature_repo.warehouse import privacy, reencrypt, state
 from motherlode import audit
@@ -81,7 +81,7 @@ def _online(settings: Settings, stages: Stages, customers: list[str]) -> int:
     pipeline.features(settings, choose(settings.device), stages)
     pipeline.materialise(settings, stages)
     with stages.stage("old rows", 1) as advance:
-        removed = store.remove_renamed(settings, customers)
+        removed = renamed.remove(settings, customers)
         advance(f"{removed:,} rows")
     return removed
 

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from feast import Field, FileSource
 from feast.feature_view import FeatureView
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.types import Float64
 
 from feature_repo import store
@@ -23,7 +24,9 @@ from feature_repo.stores.rows import GRACE
 from motherlode import audit, names
 from motherlode.errors import DataError, StoreError
 from motherlode.identity import Identity
-from motherlode.online import OnlineReader, OnlineWriter
+from motherlode.online.reader import OnlineReader
+from motherlode.online.tombstones import Tombstones
+from motherlode.online.writer import OnlineWriter
 from motherlode.packed import Status
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
@@ -84,6 +87,10 @@ def read(settings: Settings, service: str, ids: list[str]) -> Any:
         return OnlineReader(client, settings.project, store.resolve(settings, service).views).read(ids)
 
 
+def writing(settings: Settings) -> OnlineWriter:
+    return OnlineWriter(connect(settings), settings.project, Tombstones(settings).of_entity)
+
+
 def modelled(view: str) -> list[str]:
     """What the services of models hold of a view: all but its words for people, such as the class of `rfm`."""
     return [name for name, dtype in BY_NAME[view].features.items() if dtype != pl.String]
@@ -91,7 +98,7 @@ def modelled(view: str) -> list[str]:
 
 def test_every_view_of_the_catalogue_is_registered_and_online(bound: Settings) -> None:
     feast = store.open_store(bound)
-    assert {view.name for view in feast.list_feature_views()} == {view.name for view in VIEWS}
+    assert {view.name for view in feast.list_feature_views()} == {*(view.name for view in VIEWS), names.LIVE}
     assert bound.registry.is_file()
     ids = [f"{i}" for i in range(CUSTOMERS)]
     for service in (names.SCORING, names.RECOMMENDATION, names.PORTRAIT):
@@ -172,7 +179,8 @@ def test_materialise_tells_each_view_and_moves_its_watermark(bound: Settings) ->
     until = datetime.now(UTC)
     store.materialise(bound, until, lambda view, rows: told.append((view, rows)))
     assert sorted(told) == sorted((view.name, CUSTOMERS) for view in VIEWS)
-    assert {view.most_recent_end_time for view in store.open_store(bound).list_feature_views()} == {until}
+    materialised = [view for view in store.open_store(bound).list_feature_views() if view.name != names.LIVE]
+    assert {view.most_recent_end_time for view in materialised} == {until}
 
 
 def test_applying_again_keeps_watermarks_and_drops_what_is_no_longer_declared(bound: Settings) -> None:
@@ -201,7 +209,7 @@ def test_an_erased_customer_stays_erased_through_a_later_materialisation(bound: 
     for rows in (
         read(bound, names.SCORING, ["7", "8", "9"]) | read(bound, names.RECOMMENDATION, ["7", "8", "9"])
     ).values():
-        assert rows.status.tolist() == [Status.ERASED, Status.ERASED, Status.PRESENT]
+        assert rows.status.tolist() == [Status.UNKNOWN, Status.UNKNOWN, Status.PRESENT]
 
 
 def test_erase_finds_a_customer_by_the_pseudonym(bound: Settings, tmp_path: Path) -> None:
@@ -209,7 +217,7 @@ def test_erase_finds_a_customer_by_the_pseudonym(bound: Settings, tmp_path: Path
     key = Identity(keyed.pseudonym_key).join_key(7)
     store.apply(keyed)
     store.erase(keyed, [7])
-    assert read(keyed, names.SCORING, [key])["rfm"].status.tolist() == [Status.ERASED]
+    assert writing(keyed).erased([key, "7"]) == [True, False]
 
 
 def test_materialising_before_apply_says_what_to_do(bound: Settings) -> None:
@@ -237,28 +245,7 @@ def test_stale_outlives_its_time_to_live_by_the_grace(bound: Settings, tmp_path:
     assert read(settings, names.SCORING, ["1", "2"])["rfm"].status.tolist() == [Status.STALE, Status.UNKNOWN]
 
 
-def test_a_new_key_takes_erasures_along_and_leaves_no_row_of_the_old_one(bound: Settings, tmp_path: Path) -> None:
-    old = replace(bound, home=tmp_path / "home", project="renamed", pseudonym_key="the key that was before")
-    new = replace(old, pseudonym_key="the key that comes after", previous_pseudonym_keys=("the key that was before",))
-    outside = ["7", "8", "9"]
-    store.apply(old)
-    with connect(old) as client:
-        writer = OnlineWriter(client, "renamed")
-        for key in (*old.identity.join_keys_of(outside), *new.identity.join_keys_of(outside)):
-            writer.write("rfm", [key], [b"a row of this customer, as if it were packed"])
-        store.erase(old, ["8"])
-        assert store.carry_erasures(new, outside) == 1
-        new_keys = new.identity.join_keys_of(outside)
-        assert writer.erased(new_keys, ["rfm"]) == [False, True, False]
-        views = sum(view.key == names.CUSTOMER_ID for view in VIEWS)
-        assert store.remove_renamed(new, outside) == 2 + views
-        left = {key.decode().split("{")[1][:-1] for key in client.scan_iter("renamed/*{*")}
-        assert left == set(new_keys)
-        assert store.remove_renamed(new, outside) == 0, "and once more changes nothing"
-        assert store.carry_erasures(new, outside) == 0
-
-
-def test_an_erasure_reaches_a_customer_under_every_key_and_is_audited_by_pseudonym(
+def test_an_erasure_reaches_a_customer_under_every_key_and_names_nobody_in_the_log(
     bound: Settings, tmp_path: Path
 ) -> None:
     settings = replace(
@@ -269,13 +256,25 @@ def test_an_erasure_reaches_a_customer_under_every_key_and_is_audited_by_pseudon
         previous_pseudonym_keys=("the key that was before", "none"),
     )
     store.apply(settings)
-    store.erase(settings, ["anna@example.com"])
-    with connect(settings) as client:
-        writer = OnlineWriter(client, "twice")
-        assert writer.erased(list(settings.identity.join_keys("anna@example.com")), ["rfm"]) == [True] * 3
-    (entry,) = audit.read(settings)
-    assert (entry.action, entry.details) == (
-        "erase",
-        {names.CUSTOMER_ID: settings.identity.join_key("anna@example.com")},
-    )
-    assert "anna" not in (settings.home / audit.LOG).read_text()
+    told = store.erase(settings, ["anna@example.com"])
+    assert told.complete
+    assert writing(settings).erased(list(settings.identity.join_keys("anna@example.com"))) == [True] * 3
+    begun, ended = audit.read(settings)
+    assert (begun.action, begun.subject) == ("erase", f"begun, certificate {told.id}")
+    assert (ended.action, ended.subject) == ("erase", f"ended, certificate {told.id}")
+    log = (settings.home / audit.LOG).read_text()
+    assert not any(key in log for key in ("anna", *settings.identity.join_keys("anna@example.com")))
+
+
+def test_saved_data_sets_that_lie_elsewhere_are_known(bound: Settings, tmp_path: Path) -> None:
+    settings = replace(bound, home=tmp_path / "home", project="saved")
+    assert store.saved_elsewhere(settings) == []
+    write_mart(settings, ["7", "9"])
+    store.apply(settings)
+    labels = pl.DataFrame({names.CUSTOMER_ID: ["7", "9"], "event_timestamp": [LATEST, LATEST]}).to_pandas()
+    feast, place = store.open_store(settings), tmp_path / "elsewhere.parquet"
+    job = feast.get_historical_features(labels, features=feast.get_feature_service(names.SCORING))
+    feast.create_saved_dataset(job, "spring", SavedDatasetFileStorage(str(place)))
+    assert store.saved_elsewhere(settings) == [place]
+    store.erase(settings, ["7"])
+    assert pl.read_parquet(place)[names.CUSTOMER_ID].to_list() == ["9"]

@@ -8,7 +8,7 @@ from importlib.resources import files
 import polars as pl
 
 from feature_repo.warehouse import parts, sentiment, sessions
-from feature_repo.warehouse.contract import ROW, SCHEMAS
+from feature_repo.warehouse.contract import LINE, ROW, SCHEMAS
 from feature_repo.warehouse.duplicates import UNIT
 from feature_repo.warehouse.integrate import imputing, months
 from feature_repo.warehouse.integrate.months import Month
@@ -87,7 +87,9 @@ def _scorers() -> str:
 
 def _assigned(place: Place, clean: Clean, aliases: pl.DataFrame, gap_minutes: float) -> pl.DataFrame:
     """`_unit`, `_row`, `_session` of every event: only who came and when is held at once."""
-    frames = [scan_month(place.settings, clean, month, _WHO).collect(engine="streaming") for month in clean.months]
+    who = {name: SCHEMAS[names.INTERACTIONS][name] for name in _WHO}
+    frames = [pl.DataFrame(schema={UNIT: pl.UInt32(), ROW: pl.UInt32(), LINE: pl.UInt32(), **who})]
+    frames += [scan_month(place.settings, clean, month, _WHO).collect(engine="streaming") for month in clean.months]
     events = aliased(pl.concat(frames), aliases).sort(UNIT, ROW)
     assigned = sessions.assign(events.lazy().select(UNIT, ROW, *_WHO), gap_minutes).collect()
     return assigned.select(UNIT, ROW, pl.col(names.SESSION_ID).alias("_session"))

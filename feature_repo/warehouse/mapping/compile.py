@@ -1,7 +1,7 @@
 """A table's mapping and a landed file's columns → the expressions that make the canonical table."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Final
 
 import polars as pl
@@ -74,6 +74,26 @@ def compile_matching(
     return _Compiler(project, names.CUSTOMERS, entry, schema, lookups, found).matching()
 
 
+def compile_some(
+    project: Project,
+    table: str,
+    entry: model.TableMap,
+    schema: Mapping[str, pl.DataType],
+    lookups: Mapping[str, Mapping[str, pl.DataType]],
+    wanted: Container[str],
+) -> Compiled:
+    """Some of a block's columns alone, without what else a table's rows must keep: what tells whose a row is.
+
+    Args:
+        project, table, entry, schema, lookups: as for `compile_table`.
+        wanted: which columns; those that the block does not map are left out.
+
+    Raises:
+        DataError: as `compile_table`.
+    """
+    return _Compiler(project, table, entry, schema, lookups, None).some(wanted)
+
+
 class _Compiler:
     """One block's compilation."""
 
@@ -122,6 +142,12 @@ class _Compiler:
             lookup_columns=self.looked_up(),
             derived=_derived(table, columns_made),
         )
+
+    def some(self, wanted: Container[str]) -> Compiled:
+        """The columns that are wanted."""
+        every = tuple(self.column(name, place, it) for name, place, it in self.entry.columns() if name in wanted)
+        needed = frozenset(self.needed & self.raw.keys())
+        return Compiled(every, raw_columns=needed, lookup_columns=self.looked_up())
 
     def matching(self) -> Compiled:
         """The columns that customers are compared by."""

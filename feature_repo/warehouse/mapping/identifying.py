@@ -23,7 +23,7 @@ def _identifiers(mapping: model.Mapping, source: str) -> Iterator[str]:
             mine for join in entry.block.join if join.source == source for mine in columns.joined(join)
         }  # a look-up's key holds what it is found by
         for name, it in _telling(mapping, entry):
-            if own or any(raw in joined or raw.startswith(looked_up) for raw in _named(it)):
+            if own or any(raw in joined or raw.startswith(looked_up) for raw in named(it)):
                 yield name
 
 
@@ -36,6 +36,6 @@ def _telling(mapping: model.Mapping, entry: Entry) -> Iterator[tuple[str, model.
         yield from ((name, columns.whole(said)) for name, said in mapping.matching.columns.items())
 
 
-def _named(it: model.ColumnMap) -> tuple[str, ...]:
+def named(it: model.ColumnMap) -> tuple[str, ...]:
     """The raw columns that a column is made from."""
     return (it.from_,) if it.from_ is not None else expressions.references(it.sql) if it.sql is not None else ()

@@ -19,6 +19,9 @@ from feature_repo.warehouse.quality.profile import Column
 
 Row = TypeVar("Row")
 
+PAGE: Final = "report.html"
+"""Its name in the folder of the figures, where no other is asked for."""
+
 _JOINT: Final = re.compile(r"(?<=[._/])")
 _FILES: Final = 30
 _CHANGES: Final = 30
