@@ -9,12 +9,16 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from motherlode.events import Event
+
 MAX_CUSTOMERS: Final = 1000
 """Customers a call."""
 MAX_ITEMS: Final = 1000
 """Items a customer; a larger `k` is answered with this many, and a note."""
 MAX_ANSWER_ITEMS: Final = 100_000
 """Items a call, over all its customers."""
+MAX_EVENTS: Final = 1000
+"""Events a call."""
 MAX_BODY: Final = 1 << 20
 """Bytes of a request's body."""
 
@@ -59,6 +63,40 @@ class RecommendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     customer_ids: Annotated[tuple[OutsideId, ...], Meta(examples=[[1]])]
     k: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 10
     exclude_purchased: bool = False
+
+
+class FeaturesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose features.
+
+    Attributes:
+        customer_ids: at most 1000, integers or strings; they come back in this order, duplicates too.
+        service: the feature service, one of the bundle's: `scoring` or `recommendation`.
+    """
+
+    customer_ids: Annotated[tuple[OutsideId, ...], Meta(examples=[[1, 2]])]
+    service: Annotated[str, Meta(min_length=1, max_length=256, examples=["scoring"])] = "scoring"
+
+
+class EventsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happened.
+
+    Attributes:
+        events: at most 1000; all of them are taken, or none.
+    """
+
+    events: tuple[Event, ...]
+
+
+class EventsAnswer(msgspec.Struct, frozen=True):
+    """What became of the events.
+
+    Attributes:
+        accepted: that were taken; of customers who were erased they are dropped, without a word here.
+        duplicates: that had been taken before, by their ids.
+    """
+
+    accepted: int
+    duplicates: int
 
 
 class SegmentAnswer(msgspec.Struct, frozen=True):
@@ -148,6 +186,36 @@ class ViewAnswer(msgspec.Struct, frozen=True):
     event_timestamp: str | None
     age_s: float | None
     values: Mapping[str, Any]
+
+
+class FeatureView(msgspec.Struct, frozen=True):
+    """One feature view of N customers, in the order they were asked for.
+
+    Attributes:
+        status: of each, as `ViewAnswer.status`.
+        age_s: seconds since each row's event time; null where there is no row.
+        values: by feature, one each; null where the row says so, or where the status is not `present`.
+    """
+
+    status: list[Literal["present", "stale", "unknown", "corrupt"]]
+    age_s: list[float | None]
+    values: Mapping[str, list[Any]]
+
+
+class FeaturesAnswer(msgspec.Struct, frozen=True):
+    """Features as the online store has them.
+
+    Attributes:
+        bundle: whose feature services say what is read.
+        customer_ids: as they were asked for.
+        features: by view; empty where Redis gave no answer.
+        notes: why it is empty.
+    """
+
+    bundle: str
+    customer_ids: list[int | str]
+    features: Mapping[str, FeatureView]
+    notes: list[str]
 
 
 class Portrait(msgspec.Struct, frozen=True):

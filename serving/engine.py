@@ -6,13 +6,15 @@ from typing import Final
 
 import redis.asyncio
 
-from motherlode import online
 from motherlode.bundle import Bundle
-from motherlode.online import AsyncOnlineReader, ViewRequest
+from motherlode.online.keys import entity_text
+from motherlode.online.reader import AsyncOnlineReader, ViewRequest, now_us
 from motherlode.packed import ViewRows
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings
 from serving.answers import (
+    FeaturesAnswer,
+    FeaturesRequest,
     Portrait,
     RecommendAnswer,
     Recommendation,
@@ -21,6 +23,7 @@ from serving.answers import (
     ScoreRequest,
     SegmentAnswer,
 )
+from serving.lookup import Lookup
 from serving.portrait import Painter
 from serving.reading import UnavailableError, read
 from serving.recommendation import Customer, Recommender
@@ -48,6 +51,7 @@ class Engine:
         self._identity = settings.identity
         self._recommender = Recommender(bundle, runtime)
         self._painter = Painter(bundle, self.scorer)
+        self._lookup = Lookup(bundle)
         self._items = len(bundle.items.ids)
 
         def reader(requests: Sequence[ViewRequest]) -> AsyncOnlineReader:
@@ -55,6 +59,7 @@ class Engine:
 
         self._scoring = reader(self.scorer.requests)
         self._recommending = {each: reader(self._recommender.plan(each).requests) for each in (False, True)}
+        self._looking_up = {name: reader(requests) for name, requests in self._lookup.requests.items()}
         self._portraying = reader(self._painter.requests)
 
     async def score(self, request: ScoreRequest) -> ScoreAnswer:
@@ -65,7 +70,7 @@ class Engine:
         """
         campaign = None if request.campaign is None else request.campaign.type
         self.scorer.check(campaign)
-        ids, at_us = request.customer_ids, online.now_us()
+        ids, at_us = request.customer_ids, now_us()
         try:
             rows = await self._read(self._scoring, ids, at_us)
             results = self.scorer.score(ids, rows, campaign, at_us)
@@ -75,7 +80,7 @@ class Engine:
 
     async def recommend(self, request: RecommendRequest) -> RecommendAnswer:
         """Every customer's items: personal, else of the segment, else popular."""
-        ids, k, excluding, at_us = request.customer_ids, request.k, request.exclude_purchased, online.now_us()
+        ids, k, excluding, at_us = request.customer_ids, request.k, request.exclude_purchased, now_us()
         try:
             rows = await self._read(self._recommending[excluding], ids, at_us)
         except UnavailableError as error:
@@ -89,6 +94,20 @@ class Engine:
             answers = await asyncio.to_thread(self._recommender.personal, ids, rows, k, excluding, at_us)
         return RecommendAnswer(self.version, self.compute.kind, await self._fill(answers, k, at_us))
 
+    async def features(self, request: FeaturesRequest) -> FeaturesAnswer:
+        """Every customer's features.
+
+        Raises:
+            UnknownServiceError: the feature service is none of the bundle's.
+        """
+        self._lookup.check(request.service)
+        ids, at_us = request.customer_ids, now_us()
+        try:
+            rows = await self._read(self._looking_up[request.service], ids, at_us)
+        except UnavailableError as error:
+            return self._lookup.answer(request.service, ids, {}, at_us, [str(error)])
+        return self._lookup.answer(request.service, ids, rows, at_us, [])
+
     async def portrait(self, customer_id: int | str, campaign: str | None) -> Portrait:
         """Everything known of one customer.
 
@@ -96,7 +115,7 @@ class Engine:
             UnknownCampaignError: the campaign type is none of the bundle's.
         """
         self.scorer.check(campaign)
-        at_us = online.now_us()
+        at_us = now_us()
         try:
             rows = await self._read(self._portraying, [customer_id], at_us)
         except UnavailableError as error:
@@ -128,5 +147,5 @@ class Engine:
     async def _read(self, reader: AsyncOnlineReader, ids: Sequence[int | str], at_us: int) -> Mapping[str, ViewRows]:
         """The rows of customers by their outside ids, whichever of our keys they are known by."""
         keys = self._identity.every_join_key_of(ids)
-        now, *before = ([online.entity_text((key,)) for key in each] for each in keys)
+        now, *before = ([entity_text((key,)) for key in each] for each in keys)
         return await read(reader, now, at_us, self._budget_s, before)

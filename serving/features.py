@@ -9,13 +9,12 @@ import numpy.typing as npt
 
 from motherlode.bundle import CAMPAIGN, Model, Service
 from motherlode.errors import BundleError
-from motherlode.online import ViewRequest
+from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column, ViewRows
 from motherlode.packed import Status as RowStatus
 from serving.answers import Status
 
 _DAY_S: Final = 86_400.0
-_GONE: Final = (RowStatus.UNKNOWN, RowStatus.ERASED)
 
 Floats = npt.NDArray[np.float32]
 
@@ -159,7 +158,7 @@ class Plan:
         age_s: float,
         at_us: int,
     ) -> Standing:
-        if np.isin(statuses, _GONE).all():
+        if (statuses == RowStatus.UNKNOWN).all():
             return Standing("cold", None, ("unknown customer: nothing is known of it",))
         notes = [
             _of_view(request, RowStatus(status), (at_us - event) / 1e6)

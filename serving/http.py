@@ -25,6 +25,10 @@ from serving.answers import (
     MAX_BODY,
     Alive,
     ErrorAnswer,
+    EventsAnswer,
+    EventsRequest,
+    FeaturesAnswer,
+    FeaturesRequest,
     Portrait,
     Ready,
     RecommendAnswer,
@@ -33,7 +37,9 @@ from serving.answers import (
     ScoreRequest,
 )
 from serving.docs import DocsPage
+from serving.events import Receiver
 from serving.live import Live
+from serving.lookup import UnknownServiceError
 from serving.openapi import complete
 from serving.reading import connect, ping
 from serving.scoring import UnknownCampaignError
@@ -47,6 +53,12 @@ _REFUSALS: Final[Mapping[int, ResponseSpec]] = {
     400: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body is no JSON."),
     413: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body or the batch is too large."),
     422: ResponseSpec(ErrorAnswer, generate_examples=False, description="A field is wrong; `path` names it."),
+}
+
+_ALOOF: Final[Mapping[int, ResponseSpec]] = {
+    **_REFUSALS,
+    403: ResponseSpec(ErrorAnswer, generate_examples=False, description="They come from another machine."),
+    503: ResponseSpec(ErrorAnswer, generate_examples=False, description="Too many wait: see `Retry-After`."),
 }
 
 _PARAMETER: Final = ResponseSpec(ErrorAnswer, generate_examples=False, description="A parameter is wrong.")
@@ -103,12 +115,12 @@ def build(settings: Settings, compute: Compute | None = None) -> Litestar:
             await client.aclose()
 
     return Litestar(
-        [score, recommend, portrait, healthz, readyz, document, home],
+        [score, recommend, features, events, portrait, healthz, readyz, document, home],
         request_class=TypedRequest,
         request_max_body_size=MAX_BODY,
         exception_handlers={Exception: _refuse},
         lifespan=[lifespan],
-        state=State({"live": live, "readiness": readiness}),
+        state=State({"live": live, "readiness": readiness, "receiver": Receiver(settings, client)}),
         openapi_config=OpenAPIConfig(
             title="Motherlode",
             version=__version__,
@@ -161,6 +173,41 @@ async def recommend(data: JSONBody[RecommendRequest], state: State) -> Recommend
     return await _live(state).engine.recommend(data)
 
 
+@post(
+    "/v1/features",
+    status_code=200,
+    responses=_REFUSALS,
+    opt={_DECODER: msgspec.json.Decoder(FeaturesRequest)},
+    summary="Features of customers",
+)
+async def features(data: JSONBody[FeaturesRequest], state: State) -> FeaturesAnswer:
+    """The features of each customer as the online store has them, by view: each row with its status
+    and age. What is unknown, stale or null is null, and `status` says which.
+    """
+    problems.check_size(len(data.customer_ids))
+    try:
+        return await _live(state).engine.features(data)
+    except UnknownServiceError as error:
+        raise problems.unknown_service(error, "$.service") from None
+
+
+@post(
+    "/v1/events",
+    status_code=202,
+    responses=_ALOOF,
+    opt={_DECODER: msgspec.json.Decoder(EventsRequest)},
+    summary="Events of customers",
+)
+async def events(data: JSONBody[EventsRequest], request: Request[Any, Any, Any], state: State) -> EventsAnswer:
+    """Take in what customers do, from this machine alone. `motherlode stream` counts the events into
+    the view `live` within milliseconds and lands them with the raw tables. An event that is sent
+    twice under one id counts once.
+    """
+    receiver: Receiver = state["receiver"]
+    sender = None if request.client is None else request.client.host
+    return await receiver.receive(data, sender, request.headers.get("origin"))
+
+
 @get(
     "/v1/customers/{customer_id:str}",
     responses={400: _PARAMETER, 422: _REFUSALS[422]},
@@ -211,4 +258,4 @@ def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Error
     status, answer = problems.answer(error, request.scope["path"])
     if status >= 500:
         _log.error("%s %s failed.", request.method, request.scope["path"], exc_info=error)
-    return Response(answer, status_code=status)
+    return Response(answer, status_code=status, headers=error.headers if isinstance(error, problems.Refusal) else None)

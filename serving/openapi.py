@@ -14,6 +14,8 @@ _STRUCTS: Final = (
     answers.ScoreAnswer,
     answers.RecommendRequest,
     answers.RecommendAnswer,
+    answers.EventsRequest,
+    answers.EventsAnswer,
     answers.Portrait,
     answers.Alive,
     answers.Ready,

@@ -6,20 +6,23 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from motherlode import names
 from motherlode.bundle import Bundle
+from motherlode.events import LIVE
+from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column, ViewRows
 from motherlode.packed import Status as RowStatus
 from serving import features
 from serving.answers import Portrait, Score, ViewAnswer
 from serving.scoring import Scorer
 
-_STATUS: Final[Mapping[RowStatus, Literal["present", "stale", "unknown", "corrupt"]]] = {
+STATUS: Final[Mapping[int, Literal["present", "stale", "unknown", "corrupt"]]] = {
     RowStatus.PRESENT: "present",
     RowStatus.STALE: "stale",
     RowStatus.UNKNOWN: "unknown",
-    RowStatus.ERASED: "unknown",  # who was erased is no more known than who never was
     RowStatus.CORRUPT: "corrupt",
 }
+"""A row's status → what an answer calls it."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,7 +30,7 @@ class Painter:
     """Draws portraits by one bundle.
 
     Args:
-        bundle: its feature services say what there is to know.
+        bundle: its feature services say what there is to know, besides what the customer did live.
         scorer: of the same bundle.
     """
 
@@ -40,7 +43,8 @@ class Painter:
             for column in view.columns
         ]
         scored = [(request.view, column.name) for request in scorer.requests for column in request.columns]
-        self.requests = features.requests(services, [*scored, *everything])
+        modelled = features.requests(services, [*scored, *everything])
+        self.requests = (*modelled, ViewRequest(names.LIVE, LIVE.columns, None))
 
     def paint(self, version: str, device: str, score: Score, rows: Mapping[str, ViewRows], at_us: int) -> Portrait:
         """A customer's portrait.
@@ -62,17 +66,22 @@ class Painter:
             features={
                 request.view: _view(rows[request.view], request.columns, at_us)
                 for request in self.requests
-                if request.view in rows
+                if request.view in rows and (request.view != names.LIVE or _known(rows[names.LIVE]))
             },
             notes=score.notes,
         )
 
 
+def _known(rows: ViewRows) -> bool:
+    """Whether there is a row: most customers have done nothing live."""
+    return int(rows.status[0]) != RowStatus.UNKNOWN
+
+
 def _view(rows: ViewRows, columns: tuple[Column, ...], at_us: int) -> ViewAnswer:
     event_us = int(rows.event_us[0])
     return ViewAnswer(
-        status=_STATUS[RowStatus(int(rows.status[0]))],
-        event_timestamp=_iso(event_us) if event_us else None,
+        status=STATUS[int(rows.status[0])],
+        event_timestamp=iso(event_us) if event_us else None,
         age_s=max(0, at_us - event_us) / 1e6 if event_us else None,
         values={column.name: _value(rows, column) for column in columns},
     )
@@ -84,12 +93,17 @@ def _value(rows: ViewRows, column: Column) -> Any:
     if not values.valid[0]:
         return None
     value = values.data[0]
-    if column.dtype == "timestamp":
-        return _iso(int(value))
+    return iso(int(value)) if column.dtype == "timestamp" else plain(value)
+
+
+def plain(value: Any) -> Any:
+    """A feature's value as JSON has it; a list with its elements."""
     if isinstance(value, np.ndarray):
         return [_number(each) for each in value]
     if isinstance(value, list):
         return [str(each, "latin-1") if isinstance(each, bytes) else each for each in value]
+    if isinstance(value, bytes):
+        return str(value, "latin-1")
     return value if isinstance(value, str) else _number(value)
 
 
@@ -101,5 +115,6 @@ def _number(value: Any) -> int | float | bool | None:
     return plain  # type: ignore[no-any-return]
 
 
-def _iso(us: int) -> str:
+def iso(us: int) -> str:
+    """Microseconds since 1970 UTC as ISO 8601."""
     return (_EPOCH + timedelta(microseconds=us)).isoformat()

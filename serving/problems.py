@@ -1,6 +1,7 @@
 """What is wrong with a request: each refusal names the path, what is wrong with it, and the remedy."""
 
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -8,6 +9,7 @@ import msgspec
 from litestar.exceptions import HTTPException, ValidationException
 
 from serving.answers import MAX_ANSWER_ITEMS, MAX_BODY, MAX_CUSTOMERS, MAX_ITEMS, ErrorAnswer, Problem
+from serving.lookup import UnknownServiceError
 from serving.scoring import UnknownCampaignError
 
 T = TypeVar("T")
@@ -25,11 +27,14 @@ class Refusal(HTTPException):
     Args:
         status: the HTTP status.
         path, message, remedy: see `answers.Problem`.
+        headers: of the answer.
     """
 
-    def __init__(self, status: HTTPStatus, path: str, message: str, remedy: str) -> None:
+    def __init__(
+        self, status: HTTPStatus, path: str, message: str, remedy: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.problem = Problem(path, message, remedy)
-        super().__init__(status_code=status.value, detail=message)
+        super().__init__(status_code=status.value, detail=message, headers=dict(headers or {}))
 
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -70,6 +75,11 @@ def check_size(customers: int, items_each: int = 0) -> None:
             f"{customers} customers with {items_each} items each are too many.",
             f"Ask for at most {MAX_ANSWER_ITEMS} items in one call.",
         )
+
+
+def unknown_service(error: UnknownServiceError, path: str) -> Refusal:
+    """422 that names the feature services there are."""
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, path, str(error), f"Use one of {', '.join(error.known)}.")
 
 
 def unknown_campaign(error: UnknownCampaignError, path: str) -> Refusal:

@@ -8,8 +8,9 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from motherlode import redis_server
 from motherlode.errors import StoreError
-from motherlode.online import AsyncOnlineReader
+from motherlode.online.reader import AsyncOnlineReader
 from motherlode.packed import ViewRows
 from motherlode.settings import Settings
 
@@ -18,7 +19,7 @@ class UnavailableError(Exception):
     """Redis gave no answer; its text says why, for people."""
 
 
-def connect(settings: Settings) -> redis.asyncio.Redis:
+def connect(settings: Settings) -> Any:
     """A pool of connections that fails within the budget and never tries twice.
 
     Raises:
@@ -26,8 +27,8 @@ def connect(settings: Settings) -> redis.asyncio.Redis:
     """
     if settings.redis_url is None:
         raise StoreError("No Redis is named for these settings.", "Set REDIS_URL, or use `motherlode serve`.")
-    return redis.asyncio.Redis.from_url(
-        settings.redis_url,
+    return redis_server.connect_async(
+        settings,
         socket_timeout=settings.redis_budget_s,
         socket_connect_timeout=settings.redis_budget_s,
         retry=Retry(NoBackoff(), 0),

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from motherlode import bundle, names, packed
 from motherlode.bundle import Input, ItemTable, Manifest, Model, Popular, Segment, Service, Tower
-from motherlode.online import OnlineWriter, ViewRequest, now_us, row_key
+from motherlode.online.keys import row_key
+from motherlode.online.reader import ViewRequest, now_us
+from motherlode.online.tombstones import Tombstones
+from motherlode.online.writer import OnlineWriter, Target
 from motherlode.packed import Column, Schema, Values
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
@@ -216,6 +220,10 @@ class Company:
         bundle.flip(self.settings.models, version)
         return folder
 
+    @cached_property
+    def writer(self) -> OnlineWriter:
+        return OnlineWriter(self.client, self.settings.project, Tombstones(self.settings).of_entity)
+
     def put(self, view: str, customer: str, age_s: float = 60.0, **values: Any) -> None:
         """Write one row as materialising does; a value that is left out is null."""
         schema = SCHEMAS[view]
@@ -226,9 +234,9 @@ class Company:
             data[0] = value if value is not None else (0 if column.fixed else None)
             columns[column.name] = Values(data, np.array([value is not None]))
         at = np.array([now_us() - int(age_s * 1e6)])
-        writer = OnlineWriter(self.client, self.settings.project)
-        writer.declare(schema)
-        writer.write(view, [customer], packed.encode(schema, columns, at, at))
+        target = Target(view, owned=True)
+        self.writer.declare(schema, target)
+        self.writer.write(target, [customer], packed.encode(schema, columns, at, at))
 
     def put_customer(self, customer: str, age_s: float = 60.0) -> None:
         """A customer of whom everything is known."""

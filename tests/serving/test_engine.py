@@ -9,7 +9,6 @@ import pytest
 
 from motherlode import bundle
 from motherlode.identity import Identity
-from motherlode.online import OnlineWriter
 from motherlode.runtime import Runtime
 from serving import engine as module
 from serving.answers import Campaign, RecommendRequest, ScoreRequest
@@ -48,8 +47,8 @@ def test_while_a_key_is_replaced_customers_are_found_by_either(company: "Company
     company.put_customer(old.join_key("both"), age_s=100 * 86_400)
     company.put_customer(new.join_key("both"))
     company.put_customer(new.join_key("erased before"))
-    writer = OnlineWriter(company.client, company.settings.project)
-    writer.erase(old.join_key("erased before"), ["rfm", "spending", "history", "purchases"])
+    for identity in (old, new):
+        company.writer.erase(identity.join_key("erased before"), 1)
     settings = replace(
         company.settings, pseudonym_key="the key that comes after", previous_pseudonym_keys=(SECRET, "none")
     )
@@ -71,7 +70,7 @@ def test_while_a_key_is_replaced_customers_are_found_by_either(company: "Company
 
 
 def test_an_erased_customer_is_answered_as_if_never_known(company: "Company") -> None:
-    OnlineWriter(company.client, company.settings.project).erase("1", ["rfm", "spending", "history", "purchases"])
+    company.writer.erase("1", 1)
     loaded = bundle.load(bundle.current(company.settings.models))
 
     async def run() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from motherlode.bundle import Input, Model, Service
 from motherlode.errors import BundleError
-from motherlode.online import ViewRequest
-from motherlode.packed import Column, Status, Values, ViewRows
+from motherlode.online.reader import ViewRequest
+from motherlode.packed import Column, Schema, Status, Values, ViewRows, decode, encode
 from serving.features import Plan
 
 NOW = 1_000_000_000_000_000
@@ -20,15 +20,22 @@ FIRST = Model("f", (Input("b", "u", 9.0), Input("a", "x", 1.0), Input("campaign"
 SECOND = Model("s", (Input("a", "x", 5.0),), "o")
 
 
+TYPES = {"x": "float32", "y": "int32", "u": "float32"}
+
+
 def view(status: list[Status], age_us: list[int], **columns: list[float | None]) -> ViewRows:
+    """Rows as they are read, after 35 days stale."""
+    schema = Schema("v", tuple(Column(name, TYPES[name]) for name in columns))
     values = {
         name: Values(np.array([0.0 if v is None else v for v in given]), np.array([v is not None for v in given]))
         for name, given in columns.items()
     }
-    event = np.array(
-        [0 if s in (Status.UNKNOWN, Status.CORRUPT) else NOW - a for s, a in zip(status, age_us, strict=True)]
-    )
-    return ViewRows(np.array(status, dtype=np.uint8), event, values)
+    event = NOW - np.array(age_us)
+    packed = encode(schema, values, event, event)
+    rows = [{Status.UNKNOWN: None, Status.CORRUPT: row[1:]}.get(s, row) for s, row in zip(status, packed, strict=True)]
+    found = decode(rows, schema.columns, {schema.fingerprint: schema}, now_us=NOW, ttl_us=35 * DAY)
+    assert found.status.tolist() == status
+    return found
 
 
 def plan() -> Plan:
@@ -79,7 +86,7 @@ def test_nulls_leave_the_status_and_are_named() -> None:
         (Status.UNKNOWN, Status.PRESENT, "degraded", "a has no row"),
         (Status.STALE, Status.CORRUPT, "degraded", "a is stale: 40.0 days old, 35.0 are allowed"),
         (Status.STALE, Status.UNKNOWN, "stale", "b has no row"),
-        (Status.UNKNOWN, Status.ERASED, "cold", "unknown customer: nothing is known of it"),
+        (Status.UNKNOWN, Status.UNKNOWN, "cold", "unknown customer: nothing is known of it"),
     ],
 )
 def test_every_trouble_has_its_status_and_its_note(of_a: Status, of_b: Status, status: str, note: str) -> None:

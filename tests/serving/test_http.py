@@ -51,6 +51,23 @@ def test_recommend_answers_as_documented(client: Client) -> None:
     assert isinstance(result["items"][0]["item_id"], int)
 
 
+def test_features_answer_as_documented(client: Client) -> None:
+    answer = client.post("/v1/features", json={"customer_ids": [1, "nobody", 1], "service": "scoring"}).json()
+    assert (answer["bundle"], answer["customer_ids"], answer["notes"]) == ("v1", [1, "nobody", 1], [])
+    assert set(answer["features"]) == {"rfm", "spending"}
+    rfm = answer["features"]["rfm"]
+    assert rfm["status"] == ["present", "unknown", "present"]
+    assert rfm["values"] == {"recency_days": [4.0, None, 4.0], "recency_score": [5, None, 5]}
+    assert rfm["age_s"][1] is None
+
+
+def test_features_of_an_unknown_service_are_refused_naming_the_known(client: Client) -> None:
+    response = client.post("/v1/features", json={"customer_ids": [1], "service": "nothing"})
+    assert response.status_code == 422
+    error = response.json()["error"]
+    assert (error["path"], error["remedy"]) == ("$.service", "Use one of recommendation, scoring.")
+
+
 def test_the_portrait_shows_every_feature_with_its_age(client: Client) -> None:
     answer = client.get("/v1/customers/1").json()
     assert (answer["customer_id"], answer["status"]) == (1, "ok")
@@ -192,6 +209,8 @@ def test_answers_and_requests_are_what_the_openapi_document_says(client: Client)
     calls: dict[tuple[str, str], Any] = {
         ("/v1/score", "post"): {"customer_ids": [1, "nobody"], "campaign": {"type": "Type A"}},
         ("/v1/recommend", "post"): {"customer_ids": ["abc"], "k": 3},
+        ("/v1/features", "post"): {"customer_ids": [1, "nobody"]},
+        ("/v1/events", "post"): {"events": []},
         ("/v1/customers/{customer_id}", "get"): None,
         ("/healthz", "get"): None,
         ("/readyz", "get"): None,
@@ -201,8 +220,9 @@ def test_answers_and_requests_are_what_the_openapi_document_says(client: Client)
         operation = document["paths"][path][method]
         if body is not None:
             validate(document, operation["requestBody"]["content"]["application/json"]["schema"], body)
-        answer = client.request(method.upper(), path.replace("{customer_id}", "1"), json=body).json()
-        validate(document, operation["responses"]["200"]["content"]["application/json"]["schema"], answer)
+        answer = client.request(method.upper(), path.replace("{customer_id}", "1"), json=body)
+        documented = operation["responses"][str(answer.status_code)]["content"]["application/json"]["schema"]
+        validate(document, documented, answer.json())
     refusal = client.post("/v1/score", content=b"{").json()
     validate(document, {"$ref": "#/components/schemas/ErrorAnswer"}, refusal)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from motherlode.online import ViewRequest
-from motherlode.packed import Column, Status, Values, ViewRows
+from motherlode.online.reader import ViewRequest
+from motherlode.packed import FIXED, Column, Schema, Status, Values, ViewRows, decode, encode
 from serving.answers import Score
 from serving.portrait import Painter
 
@@ -40,12 +40,17 @@ class Everything(Painter):
 def rows(status: Status, given: dict[str, Any]) -> ViewRows:
     columns = {}
     for column in COLUMNS:
-        dtype: Any = np.float32 if column.dtype == "float32" else object
+        dtype: Any = FIXED.get(column.dtype, object)
         data = np.empty(1, dtype=dtype)
         data[0] = given.get(column.name, 0)
         columns[column.name] = Values(data, np.array([column.name in given]))
-    event = 0 if status in (Status.UNKNOWN, Status.CORRUPT) else NOW - 60_000_000
-    return ViewRows(np.array([status], dtype=np.uint8), np.array([event]), columns)
+    schema, event = Schema("v", COLUMNS), np.array([NOW - 60_000_000])
+    (row,) = encode(schema, columns, event, event)
+    read = {Status.UNKNOWN: None, Status.CORRUPT: row[:-1]}.get(status, row)
+    ttl_us = 59_000_000 if status == Status.STALE else None
+    found = decode([read], COLUMNS, {schema.fingerprint: schema}, now_us=NOW, ttl_us=ttl_us)
+    assert found.status.tolist() == [status]
+    return found
 
 
 def paint(status: Status, given: dict[str, Any]) -> Any:
@@ -77,7 +82,6 @@ def test_a_null_and_a_number_that_is_none_are_null() -> None:
 def test_each_status_has_its_word_and_its_age() -> None:
     assert (paint(Status.STALE, {}).status, paint(Status.STALE, {}).age_s) == ("stale", 60.0)
     assert (paint(Status.UNKNOWN, {}).status, paint(Status.UNKNOWN, {}).age_s) == ("unknown", None)
-    assert paint(Status.ERASED, {}).status == "unknown"
     assert paint(Status.CORRUPT, {}).status == "corrupt"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from motherlode import bundle
 from motherlode.errors import StoreError
-from motherlode.online import schema_key
+from motherlode.online.keys import schema_key
 from motherlode.redis_server import connect as connect_sync
 from motherlode.redis_server import running
 from motherlode.runtime import Runtime
