@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results import Row, publish
+from benchmarks.sockets import free_port
 
 WARM_UP = 200
 CALLS = 500
@@ -39,7 +39,7 @@ ENDPOINTS = {
 def main() -> None:
     """Measure medians of interleaved rounds and print p50 and p99 a call."""
     home = Path(os.environ.get("MOTHERLODE_HOME", ".motherlode")).absolute()
-    port = _free_port()
+    port = free_port()
     motherlode = str(Path(sys.executable).with_name("motherlode"))
     subprocess.run([motherlode, "demo", "--home", str(home)], check=True, stdout=subprocess.DEVNULL)
     server = subprocess.Popen(
@@ -87,12 +87,6 @@ def _round(connection: http.client.HTTPConnection, what: str, calls: int) -> lis
         if response.status != 200:
             sys.exit(f"{method} {path} answered {response.status}: {answer[:200]!r}")
     return seconds
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _wait(port: int) -> None:

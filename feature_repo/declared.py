@@ -11,6 +11,7 @@ from feast import Entity, FeatureService, FeatureView, ValueType
 from feast.types import String
 
 from feature_repo.features.view import View
+from feature_repo.live.view import LiveView
 from feature_repo.stores.declare import feature_view
 from motherlode import names
 
@@ -36,7 +37,7 @@ class Declared:
 
     Attributes:
         entities: by name.
-        views: by name, in the order of the catalogue.
+        views: by name, in the order of the catalogue; then `live`, which the stream alone writes.
         services: by name.
     """
 
@@ -51,7 +52,7 @@ class Declared:
 
 
 def declare(views: Iterable[View]) -> Declared:
-    """Feast's objects for these views: every one online, each under the entity of its key.
+    """Feast's objects for these views, and `live`: every one online, each under the entity of its key.
 
     Args:
         views: the catalogue's and the company's own (`feature_repo.mart.views.load`).
@@ -64,6 +65,7 @@ def declare(views: Iterable[View]) -> Declared:
     keys = dict.fromkeys([names.CUSTOMER_ID, *(view.key for view in known)])
     entities = {key: _entity(key) for key in keys}
     declared = {view.name: feature_view(view, entities[view.key]) for view in known}
+    declared[names.LIVE] = feature_view(LiveView(), entities[names.CUSTOMER_ID])
     portrait = tuple(view.name for view in known if view.key == names.CUSTOMER_ID)
     services = {
         **{name: (wanted, doc, _modelled) for name, (wanted, doc) in _SERVICES.items()},

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from motherlode.errors import BundleError
 from motherlode.identity import Identity
-from motherlode.online import ViewRequest
+from motherlode.online.reader import ViewRequest
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"

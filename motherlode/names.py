@@ -132,6 +132,8 @@ ITEM_STATISTICS: Final = "item_statistics"
 """Snapshots of an item."""
 ITEM_NEIGHBOURS: Final = "item_neighbours"
 """What is bought together with an item; the latest snapshot alone."""
+LIVE: Final = "live"
+"""What a customer did up to this moment: written by `motherlode stream`, an event at a time, never by a build."""
 
 # Feature services.
 SCORING: Final = "scoring"

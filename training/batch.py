@@ -11,7 +11,7 @@ from feature_repo.mart import manifest
 from feature_repo.warehouse import tables
 from motherlode import names
 from motherlode.bundle import CAMPAIGN, Bundle, Model
-from motherlode.online import ViewRequest
+from motherlode.online.reader import ViewRequest
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings
 from training.inputs import matrix

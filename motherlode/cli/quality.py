@@ -16,7 +16,6 @@ from feature_repo.warehouse.quality.measure import Quality, measure
 from motherlode.cli import options
 from motherlode.settings import Settings
 
-REPORT: Final = "report.html"
 _COLOURS: Final = {"fail": "bold red", "warn": "yellow"}
 
 
@@ -36,7 +35,7 @@ def quality(full: bool, html: Path | None, home: Path | None) -> int:
     settings, console = Settings.from_env(home=home), Console()
     with console.status("looking at every row" if full else "looking at the tables"):
         found = measure(settings, full=full)
-        path = report.write(found, html or settings.home / measurement.FOLDER / REPORT)
+        path = report.write(found, html or settings.home / measurement.FOLDER / report.PAGE)
     console.print(_tables(found))
     if found.refused_load:
         console.print(_findings(found.refused_load, "A later load was refused"))

@@ -19,7 +19,10 @@ DOWN = "Imports point down: cli, training, feature_repo, the ground floor"
 SERVING = "Serving stands on the ground floor alone"
 GROUND = "The ground floor knows no room above it"
 APART = "Nobody imports the front door; training and serving do not know each other"
-LAYERS = "Inside feature_repo: store, definitions, declared, distributed, stores, mart, features, warehouse"
+LAYERS = (
+    "Inside feature_repo: freshness, store, definitions, declared, erasure, live, distributed, stores, mart, features, "
+    "warehouse"
+)
 NO_FEAST = "The warehouse and the features know no Feast"
 VIEW = "A view reads and writes nothing: Polars and the names alone"
 JOIN = "The point-in-time join imports Polars alone"

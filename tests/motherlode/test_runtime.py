@@ -17,7 +17,7 @@ from motherlode import bundle
 from motherlode.bundle import Bundle, Input, ItemTable, Manifest, Model, Popular, Segment, Service, Tower
 from motherlode.compute import Compute
 from motherlode.errors import BundleError, DeviceError
-from motherlode.online import ViewRequest
+from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column
 from motherlode.runtime import Runtime, check_parts, verify
 

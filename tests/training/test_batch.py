@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from motherlode import bundle, names
 from motherlode.bundle import Bundle, Input, ItemTable, Manifest, Model, Popular, Segment, Service, Tower
-from motherlode.online import ViewRequest
+from motherlode.online.reader import ViewRequest
 from training.batch import score
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)

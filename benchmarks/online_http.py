@@ -1,0 +1,220 @@
+"""Claim: features over HTTP at ≥ 4 × the requests/s of a tuned `feast serve`, at the same p99.
+
+The demo's scoring features of one customer: `POST /v1/features` of `motherlode serve`, and `/get-online-features` of
+`feast serve` on its own Redis store, filled with the same rows. Both servers run in one process, and wait while the
+other is asked. wrk asks with as many clients as each answers most requests with; ours must keep within Feast's p99.
+`MOTHERLODE_HOME` names the demo's home, `MOTHERLODE_BENCH_ROUNDS` fewer rounds.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import polars as pl
+import yaml
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType
+from feast.types import Bool, Float32, Float64, Int32, Int64, String, UnixTimestamp
+
+from benchmarks.online import valkey
+from benchmarks.results import Row, publish
+from benchmarks.sockets import free_port
+from feature_repo.mart import manifest
+from motherlode import bundle, names
+from motherlode.settings import Settings
+
+ROUNDS: Final = 5
+SECONDS: Final = 5
+CLIENTS: Final = (1, 4, 16, 32)
+TYPES: Final[Mapping[str, Any]] = {
+    "float32": Float32,
+    "float64": Float64,
+    "int32": Int32,
+    "int64": Int64,
+    "bool": Bool,
+    "string": String,
+    "timestamp": UnixTimestamp,
+}
+_SHARE: Final = re.compile(r"^\s+99%\s+([\d.]+)(us|ms|s)", re.MULTILINE)
+_RATE: Final = re.compile(r"^Requests/sec:\s+([\d.]+)", re.MULTILINE)
+_WRONG: Final = re.compile(r"Non-2xx|Socket errors")
+_UNITS: Final = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a server took.
+
+    Attributes:
+        clients: at once.
+        rate: requests/s.
+        p99_ms: milliseconds that 99 % of them took at the most.
+    """
+
+    clients: int
+    rate: float
+    p99_ms: float
+
+
+def main() -> None:
+    """Both servers in turns, with every number of clients; the best of each."""
+    if shutil.which("wrk") is None:
+        sys.exit("There is no wrk on the PATH: install Debian's package of that name.")
+    rounds = int(os.environ.get("MOTHERLODE_BENCH_ROUNDS", ROUNDS))
+    home = Path(os.environ.get("MOTHERLODE_HOME", ".motherlode")).absolute()
+    motherlode = str(Path(sys.executable).with_name("motherlode"))
+    subprocess.run([motherlode, "demo", "--home", str(home)], check=True, stdout=subprocess.DEVNULL)
+    settings = Settings(home=home)
+    views = bundle.load(bundle.current(settings.models)).manifest.services[names.SCORING].views
+    features = [(view.view, column.name, column.dtype) for view in views for column in view.columns]
+    runs: dict[str, list[Load]] = {"feast": [], "ours": []}
+    with tempfile.TemporaryDirectory(prefix="motherlode bench ") as name, valkey() as port:
+        folder = Path(name)
+        _feast(settings, folder, port, features)
+        feast = {"features": [f"{view}:{column}" for view, column, _ in features], "entities": {"customer_id": ["1"]}}
+        with (
+            _serving(_feast_command(folder), "/get-online-features", feast) as theirs,
+            _serving(
+                lambda at: [motherlode, "serve", "--home", str(home), "--port", str(at)],
+                "/v1/features",
+                {"customer_ids": [1], "service": names.SCORING},
+            ) as ours,
+        ):
+            for turn in range(rounds):
+                for clients in CLIENTS:
+                    for name, server in (("feast", theirs), ("ours", ours)):
+                        runs[name].append(server.asked(folder, clients))
+                        print(f"round {turn + 1}: {name} {runs[name][-1]}")
+    publish("online_http", [*_rows(runs, len(features)), Row("rounds, of which these are medians", rounds, "")])
+
+
+def _rows(runs: Mapping[str, Sequence[Load]], features: int) -> Iterator[Row]:
+    medians = {name: [_median(loads, clients) for clients in CLIENTS] for name, loads in runs.items()}
+    theirs = max(medians["feast"], key=lambda load: load.rate)
+    within = [load for load in medians["ours"] if load.p99_ms <= theirs.p99_ms]
+    for name, loads in medians.items():
+        for load in loads:
+            what = f"{'feast serve' if name == 'feast' else 'motherlode serve'}, {load.clients} clients"
+            yield Row(f"{what}, {features} features of 1 customer", load.rate, "requests/s")
+            yield Row(f"{what}, p99", load.p99_ms, "ms")
+    if within:
+        ours = max(within, key=lambda load: load.rate)
+        peer = f"feast serve, {theirs.clients} clients, p99 {theirs.p99_ms:.3g} ms"
+        what = f"motherlode serve within that p99, {ours.clients} clients"
+        yield Row(what, ours.rate, "requests/s", peer, ours.rate / theirs.rate, "ratio >= 4")
+
+
+def _median(loads: Sequence[Load], clients: int) -> Load:
+    mine = [load for load in loads if load.clients == clients]
+    return Load(clients, median(load.rate for load in mine), median(load.p99_ms for load in mine))
+
+
+@dataclass(frozen=True)
+class _Server:
+    """A server that runs: where it is asked, and what."""
+
+    url: str
+    body: str
+
+    def asked(self, folder: Path, clients: int) -> Load:
+        """Load it for some seconds.
+
+        An answer that is not 200 ends the benchmark.
+        """
+        script = folder / "ask.lua"
+        script.write_text(
+            f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = [==[{self.body}]==]\n'
+        )
+        command = ["wrk", "-t1", f"-c{clients}", f"-d{SECONDS}s", "--latency", "-s", str(script), self.url]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        share, rate = _SHARE.search(said), _RATE.search(said)
+        if share is None or rate is None or _WRONG.search(said):
+            sys.exit(f"{self.url} did not answer:\n{said}")
+        return Load(clients, float(rate[1]), float(share[1]) * _UNITS[share[2]])
+
+
+@contextmanager
+def _serving(command: Any, path: str, body: Mapping[str, Any]) -> Iterator[_Server]:
+    """A server on a port of its own, once it answers what it will be asked."""
+    port = free_port()
+    process = subprocess.Popen(command(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = _Server(f"http://127.0.0.1:{port}{path}", json.dumps(body))
+    try:
+        _wait(server)
+        yield server
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+def _wait(server: _Server) -> None:
+    request = urllib.request.Request(server.url, server.body.encode(), {"Content-Type": "application/json"})
+    until = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                answer.read()
+                return
+        except OSError as error:
+            if time.monotonic() > until:
+                sys.exit(f"{server.url} was not ready within two minutes: {error}")
+            time.sleep(0.3)
+
+
+def _feast_command(folder: Path) -> Any:
+    feast = str(Path(sys.executable).with_name("feast"))
+    tuned = ["--workers", "1", "--no-access-log", "--registry_ttl_sec", "600"]
+    return lambda at: [feast, "-c", str(folder), "serve", "--host", "127.0.0.1", "--port", str(at), *tuned]
+
+
+def _feast(settings: Settings, folder: Path, port: int, features: Sequence[tuple[str, str, str]]) -> None:
+    """Feast's own stores, filled with each customer's newest rows."""
+    config = {
+        "project": "bench",
+        "provider": "local",
+        "registry": {"path": str(folder / "registry.db"), "cache_ttl_seconds": 600},
+        "offline_store": {"type": "file"},
+        "online_store": {"type": "redis", "connection_string": f"127.0.0.1:{port}"},
+        "entity_key_serialization_version": 3,
+    }
+    (folder / "feature_store.yaml").write_text(yaml.safe_dump(config))
+    store = FeatureStore(repo_path=str(folder))
+    customer = Entity(name="customer", join_keys=[names.CUSTOMER_ID], value_type=ValueType.STRING)
+    views = []
+    for view in dict.fromkeys(view for view, _, _ in features):
+        fields = {column: dtype for of, column, dtype in features if of == view}
+        path = folder / f"{view}.parquet"
+        rows = manifest.scan(settings, view).sort(names.EVENT_TIMESTAMP)
+        rows.group_by(names.CUSTOMER_ID).last().select(
+            names.CUSTOMER_ID, names.EVENT_TIMESTAMP, names.CREATED_TIMESTAMP, *fields
+        ).collect().write_parquet(path)
+        source = FileSource(
+            name=f"{view}_source",
+            path=str(path),
+            timestamp_field=names.EVENT_TIMESTAMP,
+            created_timestamp_column=names.CREATED_TIMESTAMP,
+        )
+        schema = [Field(name=column, dtype=TYPES[dtype]) for column, dtype in fields.items()]
+        views.append(FeatureView(name=view, entities=[customer], ttl=timedelta(0), schema=schema, source=source))
+    store.apply([customer, *views])
+    now = datetime.now(UTC)
+    store.materialize(now - timedelta(days=400), now + timedelta(days=1))
+    held = pl.read_parquet(folder / f"{features[0][0]}.parquet")
+    print(f"Feast's store holds {held.height:,} customers, {len(features)} features.")
+
+
+if __name__ == "__main__":
+    main()

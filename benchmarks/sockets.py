@@ -1,0 +1,10 @@
+"""Ports for the servers that are measured."""
+
+import socket
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
