@@ -81,9 +81,9 @@ def main() -> None:
     views = bundle.load(bundle.current(settings.models)).manifest.services[names.SCORING].views
     features = [(view.view, column.name, column.dtype) for view in views for column in view.columns]
     runs: dict[str, list[Load]] = {"feast": [], "ours": []}
-    with tempfile.TemporaryDirectory(prefix="motherlode bench ") as name, valkey() as port:
+    with tempfile.TemporaryDirectory(prefix="motherlode bench ") as name, valkey() as server:
         folder = Path(name)
-        _feast(settings, folder, port, features)
+        _feast(settings, folder, server.port, features)
         feast = {"features": [f"{view}:{column}" for view, column, _ in features], "entities": {"customer_id": ["1"]}}
         with (
             _serving(_feast_command(folder), "/get-online-features", feast) as theirs,
@@ -95,8 +95,8 @@ def main() -> None:
         ):
             for turn in range(rounds):
                 for clients in CLIENTS:
-                    for name, server in (("feast", theirs), ("ours", ours)):
-                        runs[name].append(server.asked(folder, clients))
+                    for name, asked in (("feast", theirs), ("ours", ours)):
+                        runs[name].append(asked.asked(folder, clients))
                         print(f"round {turn + 1}: {name} {runs[name][-1]}")
     publish("online_http", [*_rows(runs, len(features)), Row("rounds, of which these are medians", rounds, "")])
 
