@@ -1,8 +1,9 @@
 """Claim: features over HTTP at ≥ 4 × the requests/s of a tuned `feast serve`, at the same p99.
 
-The demo's scoring features of one customer: `POST /v1/features` of `motherlode serve`, and `/get-online-features` of
-`feast serve` on its own Redis store, filled with the same rows. Both servers run in one process, and wait while the
-other is asked. wrk asks with as many clients as each answers most requests with; ours must keep within Feast's p99.
+The demo's scoring features of one customer: `POST /v1/features` of `motherlode serve` as it is (HAProxy, Ray, one
+replica), and `/get-online-features` of `feast serve`, with one worker and with two, on its own Redis store, filled with
+the same rows. All run at once, and wait while another is asked. wrk asks with as many clients as each answers most
+requests with; ours must keep within Feast's p99. Rates and p99 are medians of the rounds.
 `MOTHERLODE_HOME` names the demo's home, `MOTHERLODE_BENCH_ROUNDS` fewer rounds.
 """
 
@@ -17,7 +18,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +40,9 @@ from motherlode.settings import Settings
 ROUNDS: Final = 5
 SECONDS: Final = 5
 CLIENTS: Final = (1, 4, 16, 32)
+WORKERS: Final = (1, 2)
+"""Processes of `feast serve`: the better of them is the peer."""
+OURS: Final = "motherlode serve"
 TYPES: Final[Mapping[str, Any]] = {
     "float32": Float32,
     "float64": Float64,
@@ -80,41 +84,45 @@ def main() -> None:
     settings = Settings(home=home)
     views = bundle.load(bundle.current(settings.models)).manifest.services[names.SCORING].views
     features = [(view.view, column.name, column.dtype) for view in views for column in view.columns]
-    runs: dict[str, list[Load]] = {"feast": [], "ours": []}
+    runs: dict[str, list[Load]] = {}
     with tempfile.TemporaryDirectory(prefix="motherlode bench ") as name, valkey() as server:
         folder = Path(name)
         _feast(settings, folder, server.port, features)
         feast = {"features": [f"{view}:{column}" for view, column, _ in features], "entities": {"customer_id": ["1"]}}
-        with (
-            _serving(_feast_command(folder), "/get-online-features", feast) as theirs,
-            _serving(
-                lambda at: [motherlode, "serve", "--home", str(home), "--port", str(at)],
-                "/v1/features",
-                {"customer_ids": [1], "service": names.SCORING},
-            ) as ours,
-        ):
+        own = {"customer_ids": [1], "service": names.SCORING}
+        with ExitStack() as stack:
+            servers = {
+                f"feast serve, {workers} workers": stack.enter_context(
+                    _serving(_feast_command(folder, workers), "/get-online-features", feast)
+                )
+                for workers in WORKERS
+            }
+            servers[OURS] = stack.enter_context(
+                _serving(lambda at: [motherlode, "serve", "--home", str(home), "--port", str(at)], "/v1/features", own)
+            )
             for turn in range(rounds):
                 for clients in CLIENTS:
-                    for name, asked in (("feast", theirs), ("ours", ours)):
-                        runs[name].append(asked.asked(folder, clients))
-                        print(f"round {turn + 1}: {name} {runs[name][-1]}")
+                    for called, asked in servers.items():
+                        runs.setdefault(called, []).append(asked.asked(folder, clients))
+                        print(f"round {turn + 1}: {called} {runs[called][-1]}")
     publish("online_http", [*_rows(runs, len(features)), Row("rounds, of which these are medians", rounds, "")])
 
 
 def _rows(runs: Mapping[str, Sequence[Load]], features: int) -> Iterator[Row]:
-    medians = {name: [_median(loads, clients) for clients in CLIENTS] for name, loads in runs.items()}
-    theirs = max(medians["feast"], key=lambda load: load.rate)
-    within = [load for load in medians["ours"] if load.p99_ms <= theirs.p99_ms]
-    for name, loads in medians.items():
+    medians = {called: [_median(loads, clients) for clients in CLIENTS] for called, loads in runs.items()}
+    for called, loads in medians.items():
         for load in loads:
-            what = f"{'feast serve' if name == 'feast' else 'motherlode serve'}, {load.clients} clients"
+            what = f"{called}, {load.clients} clients"
             yield Row(f"{what}, {features} features of 1 customer", load.rate, "requests/s")
             yield Row(f"{what}, p99", load.p99_ms, "ms")
-    if within:
-        ours = max(within, key=lambda load: load.rate)
-        peer = f"feast serve, {theirs.clients} clients, p99 {theirs.p99_ms:.3g} ms"
-        what = f"motherlode serve within that p99, {ours.clients} clients"
-        yield Row(what, ours.rate, "requests/s", peer, ours.rate / theirs.rate, "ratio >= 4")
+    named = {load: called for called, loads in medians.items() if called != OURS for load in loads}
+    theirs = max(named, key=lambda load: load.rate)
+    within = [load for load in medians[OURS] if load.p99_ms <= theirs.p99_ms]
+    # Where no number of clients keeps within their p99, nothing was reached.
+    ours = max(within, key=lambda load: load.rate, default=Load(0, 0.0, 0.0))
+    peer = f"{named[theirs]}, {theirs.clients} clients, p99 {theirs.p99_ms:.3g} ms: {theirs.rate:,.0f} requests/s"
+    what = f"{OURS} within that p99, {ours.clients} clients"
+    yield Row(what, ours.rate, "requests/s", peer, ours.rate / theirs.rate, "ratio >= 4")
 
 
 def _median(loads: Sequence[Load], clients: int) -> Load:
@@ -174,9 +182,9 @@ def _wait(server: _Server) -> None:
             time.sleep(0.3)
 
 
-def _feast_command(folder: Path) -> Any:
+def _feast_command(folder: Path, workers: int) -> Any:
     feast = str(Path(sys.executable).with_name("feast"))
-    tuned = ["--workers", "1", "--no-access-log", "--registry_ttl_sec", "600"]
+    tuned = ["--workers", str(workers), "--no-access-log", "--registry_ttl_sec", "600", "--max-requests", "0"]
     return lambda at: [feast, "-c", str(folder), "serve", "--host", "127.0.0.1", "--port", str(at), *tuned]
 
 
