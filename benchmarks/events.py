@@ -34,6 +34,18 @@ CUSTOMERS, ITEMS = 20_000, 3_000
 _BURST_S: Final = 0.002
 _ASKED_EVERY_S: Final = 0.0003
 _LOST_S: Final = 30.0
+_MAPPING: Final = """
+version: 1
+company: A Shop
+privacy: {pseudonym: none}
+sources:
+  lines: {files: lines.csv}
+tables:
+  transactions:
+    from: lines
+    columns: {customer_id: who, item_id: what, amount: paid, event_timestamp: at}
+"""
+"""A company, as `motherlode stream` wants one; its data are not read."""
 
 
 def main() -> None:
@@ -42,9 +54,13 @@ def main() -> None:
     motherlode = str(Path(sys.executable).with_name("motherlode"))
     with tempfile.TemporaryDirectory(prefix="motherlode bench ") as name:
         home = Path(name) / "home"
+        Path(name, "motherlode.yaml").write_text(_MAPPING)
         with redis_server.running(Settings(home=home)) as settings:
             consumer = subprocess.Popen(
-                [motherlode, "stream"], env=environment({"MOTHERLODE_HOME": str(home)}), stdout=subprocess.DEVNULL
+                [motherlode, "stream"],
+                cwd=name,
+                env=environment({"MOTHERLODE_HOME": str(home)}),
+                stdout=subprocess.DEVNULL,
             )
             try:
                 _probed(settings, 20)  # it is there

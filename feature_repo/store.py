@@ -227,7 +227,7 @@ def resolve(settings: Settings, service: str) -> Service:
         view = store.get_feature_view(projection.name)
         columns = tuple(Column(field.name, dtypes.kind(view.name, field).packed) for field in projection.features)
         ttl = dtypes.ttl_us(view)
-        requests.append(ViewRequest(view.name, columns, None if ttl is None else ttl // 1_000_000))
+        requests.append(ViewRequest(view.name, columns, None if ttl is None else -(-ttl // 1_000_000)))
     return Service(service, tuple(requests))
 
 

@@ -21,6 +21,7 @@ from msgspec import Meta
 
 from motherlode import names
 from motherlode.errors import DataError, StoreError
+from motherlode.identity import id_text
 from motherlode.packed import Column, Schema
 
 BODY: Final = b"event"
@@ -58,10 +59,14 @@ LongText = Annotated[str, Meta(min_length=1, max_length=2048)]
 Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Text
 """As the company has it: `7` and `"7"` are the same."""
 Time = Annotated[datetime, Meta(tz=True)]
+_IDS: Final = (names.CUSTOMER_ID, names.VISITOR_ID, names.SESSION_ID, names.ITEM_ID)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One thing that a visitor did: a row of the table `interactions`.
+
+    Ids are read as a load of files reads them, so that the stream and the warehouse mean the same customer: without
+    blanks around them, and `7.0`, as a spreadsheet writes it, is `7`.
 
     Attributes:
         event_id: the sender's own; the same id twice is one event.
@@ -90,6 +95,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     channel: Text | None = None
 
     def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            text = getattr(self, name)
+            if type(text) is str and not text.isascii() and not _whole(text):
+                raise ValueError(f"`{name}` holds half a character, a lone surrogate")
+        for name in _IDS:
+            if type(text := getattr(self, name)) is str and (spelled := id_text(text)) != text:
+                if spelled is None:
+                    raise ValueError(f"`{name}` is blank")
+                msgspec.structs.force_setattr(self, name, spelled)
         if self.customer_id is None and self.visitor_id is None:
             raise ValueError("Object has neither `customer_id` nor `visitor_id`")
         if self.event_timestamp is not None and self.event_timestamp < _EPOCH:
@@ -115,6 +129,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def at_us(self) -> int:
         """`at`, microseconds since 1970 UTC."""
         return (self.at - _EPOCH) // timedelta(microseconds=1)
+
+
+def _whole(text: str) -> bool:
+    """Whether a text can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class BacklogError(StoreError):

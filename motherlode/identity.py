@@ -7,6 +7,7 @@ replaced, customers are known by the new key or by a previous one, until the re-
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,19 @@ PLAIN: Final = "none"
 """In the place of a previous key: customers were known by their outside ids."""
 _BLOCK: Final = 64
 """Bytes: the block of SHA-256."""
+_BLANKS: Final = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+"""Unicode's white space, which Polars strips; `str.strip` takes four control characters besides."""
+_POINT_ZERO: Final = re.compile(r"-?\d+\.0")
+
+
+def id_text(text: str) -> str | None:
+    """An id as the warehouse writes it (`feature_repo.warehouse.mapping.casts`): one spelling for one customer.
+
+    Without blanks around it; a whole number that a spreadsheet or pandas made a float of without its `.0`. None where
+    nothing is left.
+    """
+    bare = text.strip(_BLANKS)
+    return (bare[:-2] if bare.endswith(".0") and _POINT_ZERO.fullmatch(bare) else bare) or None
 
 
 class Identity:

@@ -1,7 +1,8 @@
 """What is wrong with a request: each refusal names the path, what is wrong with it, and the remedy."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -19,6 +20,7 @@ BODY: Final = "$"
 
 _AT: Final = re.compile(r"(?P<message>.*?)(?: - at `(?P<path>\$.*)`)?", re.DOTALL)
 _SEE: Final = "See /docs."
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
 class Refusal(HTTPException):
@@ -51,8 +53,34 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         message = match["message"] if match else str(error)
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, path, f"{message}.", _fields(decoder.type)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if (path := _lone_surrogate(body)) is not None:
+            message, remedy = "It holds half a character, a lone surrogate.", "Send whole characters, in UTF-8."
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, path, message, remedy) from None
         message = "The body is empty." if not body else f"The body is no JSON: {_plain(error)}."
         raise Refusal(HTTPStatus.BAD_REQUEST, BODY, message, f"Send a JSON object in UTF-8. {_SEE}") from None
+
+
+def _lone_surrogate(body: bytes) -> str | None:
+    """The path of the first text that is cut through a character; None: there is none, or nobody can tell."""
+    if b"\\ud" not in body.lower():
+        return None
+    try:
+        return next(_cut(json.loads(body), BODY), None)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _cut(node: Any, path: str) -> Iterator[str]:
+    if isinstance(node, str):
+        if _SURROGATE.search(node):
+            yield path
+    elif isinstance(node, list):
+        for i, each in enumerate(node):
+            yield from _cut(each, f"{path}[{i}]")
+    elif isinstance(node, dict):
+        for name, each in node.items():
+            # A name that is cut cannot be shown: the object stands for it.
+            yield from [path] if _SURROGATE.search(name) else _cut(each, f"{path}.{name}")
 
 
 def check_size(customers: int, items_each: int = 0) -> None:

@@ -21,6 +21,12 @@ from motherlode.settings import Settings
 VERSION: Final = 1
 CERTIFICATES: Final = f"{FOLDER}/certificates"
 """Below home."""
+INDEXES: Final = (
+    "the item index of each bundle: holds items and no customers; left as it is",
+    "neighbour lists and groups of other customers, offline and online: their ids were taken out",
+    "the online store's index of a customer's rows under several join keys: removed with the rows",
+)
+"""Every index that there is, and what an erasure does to it."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +71,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
             both is computed of the others alone by the next build.
         places: every file or key that held them, with rows and both hashes.
         models: the bundles that were trained on them.
+        indexes: every index that there is, and what became of it.
         backups: what became of the tombstones in each folder of backups.
         outdated: views whose comparisons and sums still count them, until the next `motherlode features`.
         remains: what is outside an erasure's reach, or stays by intent.
@@ -80,6 +87,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     merged: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
     models: tuple[Model, ...] = ()
+    indexes: tuple[str, ...] = INDEXES
     backups: tuple[Backup, ...] = ()
     outdated: tuple[str, ...] = ()
     remains: tuple[str, ...] = ()

@@ -18,7 +18,8 @@ from feature_repo.warehouse import state, tables
 from feature_repo.warehouse.places import Place
 from motherlode import audit, names, redis_server
 from motherlode.backup import places as backups
-from motherlode.errors import DataError
+from motherlode.backup.places import Registered
+from motherlode.errors import MotherlodeError
 from motherlode.lock import exclusive
 from motherlode.online import tombstones as ledger
 from motherlode.online.keys import entity_text
@@ -39,23 +40,30 @@ class People:
         keys: their join keys, under every pseudonym key.
         merged: the join keys of others who were found to be one person with them: what is computed under one of these
             is of all of them, and goes until the next build computes it of the others alone.
+        visitors: cookies and devices that are theirs alone.
     """
 
     outside: tuple[str, ...]
     keys: tuple[str, ...]
     merged: tuple[str, ...] = ()
+    visitors: tuple[str, ...] = ()
 
     @property
     def ids(self) -> frozenset[str]:
         """By whatever they are called."""
         return frozenset({*self.outside, *self.keys})
 
+    def nobodys(self, settings: Settings) -> frozenset[str]:
+        """The visitors, as the layers above raw call them."""
+        return frozenset(settings.identity.pseudonyms_of(names.VISITOR_ID, self.visitors))
+
 
 def people(settings: Settings, outside_ids: Iterable[int | str]) -> People:
     """Who some outside ids are."""
     outside = tuple(dict.fromkeys(map(str, outside_ids)))
     keys = warehouse.join_keys(settings, outside, merged=False)
-    return People(outside, tuple(sorted(keys)), tuple(sorted(warehouse.join_keys(settings, outside) - keys)))
+    merged = warehouse.join_keys(settings, outside) - keys
+    return People(outside, tuple(sorted(keys)), tuple(sorted(merged)), tuple(warehouse.visitors(settings, outside)))
 
 
 def one_person(settings: Settings, outside_ids: Iterable[int | str]) -> list[str]:
@@ -89,7 +97,9 @@ def strangers(settings: Settings, outside_ids: Sequence[str]) -> list[str]:
         DataError, StoreError: as in `find`.
     """
     known = set(tables.identities(settings, state.read(settings).identities)[names.OUTSIDE_ID])
-    return [each for each in outside_ids if each not in known and not find(settings, [each])]
+    return [
+        each for each in outside_ids if each not in known and not any(place.rows for place in find(settings, [each]))
+    ]
 
 
 def erase(
@@ -131,7 +141,7 @@ def erase(
         if client is not None:
             took = online.erase(client, settings.project, who.keys, known, told.at)
             took += online.remove(client, settings.project, who.merged, known)
-            took += stream.erase(client, settings.project, who.outside)
+            took += stream.erase(client, settings.project, who.outside, who.visitors, known)
             took += mentions.erase(client, settings.project, mart.mentions(settings), who.keys)
             told = _keep(settings, told, took)
         tell("online")
@@ -178,7 +188,7 @@ def reapply(settings: Settings) -> list[Place]:
             now = datetime.now(UTC)
             places += online.erase(client, settings.project, sorted(keys), known, now)
             places += online.erase_entities(client, settings.project, gone, known, now)
-            places += stream.erase(client, settings.project, outside)
+            places += stream.erase(client, settings.project, outside, who.visitors, known)
             places += mentions.erase(client, settings.project, mart.mentions(settings), keys)
         places += warehouse.erase(settings, outside)
         places += mart.erase(settings, sorted(keys), who.merged)
@@ -214,9 +224,9 @@ def _find(settings: Settings, client: Any, who: People, beside: Sequence[Path]) 
     places: list[Place] = []
     if client is not None:
         places += online.find(client, settings.project, who.keys)
-        places += stream.find(client, settings.project, who.outside)
+        places += stream.find(client, settings.project, who.outside, who.visitors, Tombstones(settings))
     places += warehouse.find(settings, who.outside)
-    return [*places, *mart.find(settings, who.keys), *saved.find(settings, who.ids, beside)]
+    return [*places, *mart.find(settings, who.keys, who.nobodys(settings)), *saved.find(settings, who.ids, beside)]
 
 
 def _begin(settings: Settings, client: Any, who: People, known: Tombstones, beside: Sequence[Path]) -> Certificate:
@@ -240,19 +250,19 @@ def _leave(settings: Settings, told: Certificate, who: People, known: Tombstones
     known.add([*left, *(ledger.of_customer(known, entity_text([key]), told.at, told.id) for key in who.keys)])
     audit.record(settings, "erase", f"begun, certificate {told.id}", customers=len(who.outside))
     entry = audit.last(settings, "erase")
-    folders = tuple(_tell(folder, known.all()) for folder in backups.known(settings))
+    folders = tuple(_tell(each, known.all()) for each in backups.known(settings))
     told = msgspec.structs.replace(told, actor="" if entry is None else entry.actor, backups=folders)
     certificates.write(settings, told)
     return told
 
 
-def _tell(folder: Path, every: Sequence[Tombstone]) -> Backup:
+def _tell(known: Registered, every: Sequence[Tombstone]) -> Backup:
     try:
-        backups.tell(folder, every)
-    except (OSError, DataError) as error:  # a disk that is not plugged in must not stop an erasure
-        why = error.problem if isinstance(error, DataError) else error.strerror or str(error)
-        return Backup(folder=str(folder), told=False, problem=why)
-    return Backup(folder=str(folder), told=True)
+        backups.tell(known.path, known.telling, every)
+    except (OSError, MotherlodeError) as error:  # a disk that is not plugged in must not stop an erasure
+        why = error.problem if isinstance(error, MotherlodeError) else error.strerror or str(error)
+        return Backup(folder=known.folder, told=False, problem=why)
+    return Backup(folder=known.folder, told=True)
 
 
 def _keep(settings: Settings, told: Certificate, places: Iterable[Place]) -> Certificate:
@@ -275,10 +285,17 @@ def _end(
     if client is not None:
         found += mentions.find(client, settings.project, mart.mentions(settings), who.keys)
     left = [f"{each.name}: {each.path}, {each.rows} rows" for each in found]
+    equal = warehouse.equal(settings, who.outside)
+    left += [f"{path} cannot be read, so nobody can tell whom it holds" for path in saved.unreadable(settings, beside)]
     looked = scan.size(settings) <= scan.MOST if verify is None else verify
     if looked:
-        left += scan.find(settings, who.outside, who.keys)
+        ids, keys = {*who.outside, *who.visitors}, {*who.keys, *who.nobodys(settings)}
+        left += scan.find(settings, ids, keys, equal)
     remains = [*_remains(settings, told, who.ids), *problems]
+    remains += [
+        f"{path}: others' times or money that equal the number of an id: {', '.join(columns)}"
+        for path, columns in equal.items()
+    ]
     if not looked:
         remains.append("the bytes of home's files were not looked through: run it again with --verify")
     elif not all(map(scan.telling, who.outside)):

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, Final
 
 import redis
-from redis.cluster import RedisCluster
 
 from feature_repo.warehouse.places import Place
 from motherlode import redis_server
@@ -16,6 +15,10 @@ from motherlode.online.writer import OnlineWriter
 
 _REWRITE_S: Final = 600.0
 _PAUSE_S: Final = 0.05
+_AOF: Final = ("aof_rewrite_in_progress", "aof_rewrite_scheduled")
+_RDB: Final = ("rdb_bgsave_in_progress",)
+_WORKING: Final = (*_AOF, *_RDB)
+"""What a server does beside its commands, one at a time."""
 _MANY: Final = "many"
 """The place of rows in views of several join keys."""
 
@@ -35,9 +38,14 @@ def find(client: Any, project: str, keys: Iterable[str]) -> list[Place]:
             for name in owned:
                 view, _, generation = name.rpartition("/")
                 pipeline.exists(row_key(project, view, entity, int(generation)))
-            pipeline.scard(of_key(project, entity))
-            for name, count in zip([*owned, _MANY], pipeline.execute(), strict=True):
-                rows[name] = rows.get(name, 0) + int(count)
+            pipeline.smembers(of_key(project, entity))
+            *found, many = pipeline.execute()
+        with client.pipeline(transaction=False) as pipeline:
+            for key in many:  # a row that expired is named still
+                pipeline.exists(key)
+            there = sum(pipeline.execute()) if many else 0
+        for name, count in zip([*owned, _MANY], [*found, there], strict=True):
+            rows[name] = rows.get(name, 0) + int(count)
     return [Place("online", f"{project}/{name}", count) for name, count in rows.items() if count]
 
 
@@ -76,7 +84,7 @@ def owners(client: Any, project: str) -> Iterator[str]:
 
 def forget_written(client: Any) -> list[str]:
     """Have every server write its files anew: they hold commands and values of before. What could not be, and why."""
-    return [problem for server in _servers(client) for problem in _rewritten(server)]
+    return [problem for server in redis_server.servers(client) for problem in _rewritten(server)]
 
 
 def _rewritten(server: redis.Redis) -> Iterator[str]:
@@ -85,20 +93,32 @@ def _rewritten(server: redis.Redis) -> Iterator[str]:
         # A slow command is kept with its keys, which may be these.
         server.slowlog_reset()
         state: Any = server.info("persistence")
-        if state.get("aof_enabled"):
-            _asked(server, "BGREWRITEAOF")
-            if not _ends(server, ("aof_rewrite_in_progress", "aof_rewrite_scheduled"), "aof_last_bgrewrite_status"):
-                yield "the server's append-only file could not be written anew: run BGREWRITEAOF"
-        if _saves(server):
-            server.bgsave(schedule=True)
-            if not _ends(server, ("rdb_bgsave_in_progress",), "rdb_last_bgsave_status"):
-                yield "the server's snapshot could not be written anew: run BGSAVE"
+        if state.get("aof_enabled") and not _anew(server, "BGREWRITEAOF", _AOF, "aof_last_bgrewrite_status"):
+            yield "the server's append-only file could not be written anew: run BGREWRITEAOF"
+        if _saves(server) and not _anew(server, "BGSAVE", _RDB, "rdb_last_bgsave_status"):
+            yield "the server's snapshot could not be written anew: run BGSAVE"
+        link: Any = server.info("replication")
+        if copies := int(link.get("connected_slaves", 0)):
+            yield f"replicas ({copies}) of the server write files of their own: run BGREWRITEAOF, BGSAVE on each"
     except redis.ResponseError as error:  # a managed server may refuse these commands
         yield f"the server does not let its files be written anew ({error}): ask its operator for BGREWRITEAOF, BGSAVE"
 
 
-def _asked(server: Any, command: str) -> None:
-    server.execute_command(command)
+def _anew(server: Any, command: str, running: Sequence[str], status: str) -> bool:
+    """Ask for a file that begins now; whether it ended well. One that is under way holds what was before: it does not
+    count, and the server takes no other beside it."""
+    until = time.monotonic() + _REWRITE_S
+    while time.monotonic() < until:
+        _ends(server, _WORKING, status)
+        try:
+            server.execute_command(command)
+        except redis.ResponseError as error:
+            if "in progress" not in str(error):
+                raise
+            time.sleep(_PAUSE_S)
+            continue
+        return _ends(server, running, status)
+    return False
 
 
 def _saves(server: redis.Redis) -> bool:
@@ -116,10 +136,3 @@ def _ends(server: redis.Redis, running: Sequence[str], status: str) -> bool:
             return bool(state.get(status) == "ok")
         time.sleep(_PAUSE_S)
     return False
-
-
-def _servers(client: Any) -> list[redis.Redis]:
-    if not isinstance(client, RedisCluster):
-        return [client]
-    cluster: Any = client
-    return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]

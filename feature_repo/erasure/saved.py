@@ -41,17 +41,39 @@ def erase(settings: Settings, ids: Collection[str], beside: Iterable[Path] = ())
     places = []
     for place in find(settings, ids, beside):
         path = settings.home / place.path
-        table = pq.read_table(path, partitioning=None)
-        stays = ~pl.DataFrame(table.select(_keys(table.schema))).select(_theirs(_keys(table.schema), ids)).to_series()
         with files.writing(path) as scratch:
-            kept = table.filter(stays.to_arrow())
-            pq.write_table(kept, scratch, compression=_codec(path), row_group_size=_GROUP)
+            _copy(path, scratch, ids)
             scratch.chmod(path.stat().st_mode)
             files.sync([scratch])
             scratch.replace(path)
             files.sync([path.parent])
         places.append(Place(place.name, place.path, place.rows, place.sha256_before, sha256(path)))
     return places
+
+
+def unreadable(settings: Settings, beside: Iterable[Path]) -> list[Path]:
+    """Saved files outside home that are no Parquet files, or damaged: nobody can tell whom they hold."""
+    return [path for path in _paths(settings, beside) if not path.is_relative_to(settings.home) and not _sound(path)]
+
+
+def _sound(path: Path) -> bool:
+    try:
+        pq.read_metadata(path)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _copy(path: Path, target: Path, ids: Collection[str]) -> None:
+    """A file without customers' rows, a batch at a time: a saved data set may be larger than memory."""
+    with pq.ParquetFile(path) as file:
+        schema, keys = file.schema_arrow, _keys(file.schema_arrow)
+        with pq.ParquetWriter(target, schema, compression=_codec(path)) as writer:
+            for batch in file.iter_batches(_GROUP):
+                stays = ~pl.DataFrame(batch.select(keys)).select(_theirs(keys, ids)).to_series()
+                kept = pa.Table.from_batches([batch], schema).filter(stays.to_arrow())
+                if kept.num_rows:
+                    writer.write_table(kept)
 
 
 def exports(settings: Settings) -> list[Path]:

@@ -3,15 +3,19 @@
 import gzip
 import json
 import re
-from collections.abc import Collection, Iterator
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
 
 from feature_repo.warehouse import vault
-from motherlode import audit
+from feature_repo.warehouse.owners.trace import equals
+from feature_repo.warehouse.quality import measurement
+from motherlode import audit, names
 from motherlode.errors import DataError
 from motherlode.settings import Settings
 
@@ -19,6 +23,8 @@ SHORTEST: Final = 5
 """Characters of an id that is looked for: a shorter one stands in any file by chance."""
 DIGITS: Final = 9
 """Digits of an id of digits alone: a shorter one is the number of many a thing."""
+_MONEY: Final = (names.AMOUNT, names.RETAIL_DISCOUNT, names.COUPON_DISCOUNT)
+"""Columns of the layers above raw."""
 MOST: Final = 4 << 30
 """Bytes of a home that is looked through unless it is asked for: about a minute."""
 _PIECE: Final = 16 << 20
@@ -33,24 +39,41 @@ def size(settings: Settings) -> int:
     return sum(path.stat().st_size for path in _files(settings))
 
 
-def find(settings: Settings, outside_ids: Collection[str], keys: Collection[str]) -> list[str]:
+def find(
+    settings: Settings,
+    outside_ids: Collection[str],
+    keys: Collection[str],
+    spared: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> list[str]:
     """The files below home that hold an id, in their names, their bytes, or what these decode to.
 
     Args:
         settings: whose home; its raw key.
         outside_ids: as the company has them.
         keys: join keys. Pseudonyms may stand in the audit log, which nobody can write anew.
+        spared: Parquet file → columns whose values may equal an id: numbers are not looked for there, nor the file
+            looked through as bytes.
 
     Returns:
-        Paths below home. An id that says nothing by itself (`telling`) is looked for nowhere.
+        Paths below home; one that cannot be read is among them, with why. An id that says nothing by itself
+        (`telling`) is looked for nowhere.
     """
     found = []
     for path in _files(settings):
         name = path.relative_to(settings.home).as_posix()
         wanted = {*outside_ids, *(() if name == audit.LOG and settings.identity.keyed else keys)}
         told = [each for each in sorted(wanted) if telling(each)]
-        if told and (_bytes_pattern(told).search(name.encode()) or _holds(settings, path, told)):
-            found.append(name)
+        if not told:
+            continue
+        try:
+            if _bytes_pattern(told).search(name.encode()) or _holds(settings, path, told, spared.get(name, ())):
+                found.append(name)
+        except FileNotFoundError:  # a server's own, that it has just replaced
+            continue
+        except (DataError, OSError, EOFError, ValueError, zlib.error, pa.ArrowException) as error:
+            # Half-written, damaged, of another key, or of somebody else: nobody can tell what is in it.
+            why = error.problem if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+            found.append(f"{name} cannot be read, so nobody can tell whether it holds them: {why}")
     return found
 
 
@@ -63,16 +86,27 @@ def _files(settings: Settings) -> Iterator[Path]:
     return (path for path in sorted(settings.home.rglob("*")) if path.is_file() and not path.is_symlink())
 
 
-def _holds(settings: Settings, path: Path, told: list[str]) -> bool:
+def _holds(settings: Settings, path: Path, told: list[str], spared: Collection[str]) -> bool:
     pattern = _bytes_pattern(told)
-    try:
-        with path.open("rb") as file:
-            start = file.read(4)
-        if start in _PARQUET:
-            return _raw(path, pattern) or _decoded(settings, path, told)
-        return _raw(path, pattern, packed=start.startswith(_GZIP))
-    except FileNotFoundError:  # a server's own, that it has just replaced
-        return False
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start in _PARQUET:
+        # Another's times may stand in its bytes, too: what is decoded tells the columns apart.
+        return (not spared and _raw(path, pattern)) or _decoded(settings, path, told, spared)
+    if path.suffix == ".json" and path.parent == settings.home / measurement.FOLDER:
+        return any(pattern.search(text.encode()) for text in _said(json.loads(path.read_bytes())))
+    return _raw(path, pattern, packed=start.startswith(_GZIP))
+
+
+def _said(figures: Any) -> Iterator[str]:
+    """The texts of a JSON tree: its numbers are counts and amounts, and ids are texts above raw."""
+    if isinstance(figures, str):
+        yield figures
+    elif isinstance(figures, dict):
+        yield from figures
+        figures = [*figures.values()]
+    for each in figures if isinstance(figures, list) else ():
+        yield from _said(each)
 
 
 def _raw(path: Path, pattern: re.Pattern[bytes], *, packed: bool = False) -> bool:
@@ -85,35 +119,39 @@ def _raw(path: Path, pattern: re.Pattern[bytes], *, packed: bool = False) -> boo
     return False
 
 
-def _decoded(settings: Settings, path: Path, told: list[str]) -> bool:
+def _decoded(settings: Settings, path: Path, told: list[str], spared: Collection[str]) -> bool:
     """Whether a Parquet file holds one in any text or number, in lists and structures too."""
-    pattern = _text_pattern(told)
     numbers = [int(each) for each in told if re.fullmatch(r"-?[1-9][0-9]{0,17}", each)]
-    try:
-        with vault.reader(path, settings) as file:
-            return any(
-                _in_column(column, pattern, numbers)
-                for batch in file.iter_batches(_ROWS)
-                for column in _leaves(batch.columns)
-            )
-    except DataError:  # half-written, or under a key of before: what can be read was, byte by byte
-        return False
+    # In others' times a number is none; an id with a letter in it is one anywhere.
+    sure = [each for each in told if not each.isdigit()]
+    in_times = _text_pattern(sure) if sure else None
+    above = settings.raw not in path.parents
+    sought = {False: (_text_pattern(told), numbers), True: (in_times, list[int]())}
+    with vault.reader(path, settings) as file:
+        return any(
+            _in_column(column, *sought[name in spared or (name in _MONEY and above)])
+            for batch in file.iter_batches(_ROWS)
+            for name, top in zip(batch.schema.names, batch.columns, strict=True)
+            for column in _leaves([top])
+        )
 
 
 def _leaves(columns: Collection[Any]) -> Iterator[Any]:
     for column in columns:
-        if pa.types.is_nested(column.type):
+        if pa.types.is_map(column.type):
+            yield from _leaves([column.keys, column.items])
+        elif pa.types.is_nested(column.type):
             yield from _leaves(column.flatten() if pa.types.is_struct(column.type) else [column.flatten()])
         else:
             yield column.dictionary if pa.types.is_dictionary(column.type) else column
 
 
-def _in_column(column: Any, pattern: str, numbers: list[int]) -> bool:
+def _in_column(column: Any, pattern: str | None, numbers: list[int]) -> bool:
     values = pl.Series(pl.from_arrow(column)).unique()
     if values.dtype == pl.String:
-        return bool(values.str.contains(pattern).any())
-    if values.dtype.is_integer() and numbers:
-        return bool(values.cast(pl.Int64, strict=False).is_in(numbers).any())
+        return pattern is not None and bool(values.str.contains(pattern).any())
+    if values.dtype.is_numeric() and numbers:  # pandas writes a column of ids that has a null as floats
+        return bool(values.to_frame("x").select(equals("x", numbers).any()).item())
     return False
 
 

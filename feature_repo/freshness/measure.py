@@ -1,6 +1,7 @@
 """One measurement of every view: what the mart has of it, what Feast's registry says, what is online."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from feature_repo.freshness import online, registry
 from feature_repo.freshness.online import OnlineView, Store, Stream
 from feature_repo.freshness.registry import Registered
 from feature_repo.mart import manifest, schedule, views
-from feature_repo.mart.manifest import Manifest
+from feature_repo.mart.manifest import Built, Manifest
 from motherlode import names, redis_server
 from motherlode.errors import StoreError
 from motherlode.online import live as generations
@@ -86,23 +87,60 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-def measure(settings: Settings, most_keys: int = online.KEYS) -> Freshness:
+class Mart:
+    """What was found of each view in the mart, for as long as its files stay: who measures often reads them once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Built, _Newest]] = {}
+
+    def newest(self, settings: Settings, view: View, built: Built) -> "_Newest":
+        """The newest snapshot of a view as it was built."""
+        known = self._known.get(view.name)
+        if known is None or known[0] != built:
+            newest = _newest(settings, view) if built.pieces else _Newest(None, 0, ())
+            known = self._known[view.name] = (built, newest)
+        return known[1]
+
+
+@dataclass(frozen=True)
+class _Newest:
+    """A view's newest snapshot.
+
+    Attributes:
+        at: its event time; None where there is none.
+        entities: that have a row at that time.
+        probes: some of them, at random where there are many.
+    """
+
+    at: datetime | None
+    entities: int
+    probes: Sequence[str]
+
+
+def measure(settings: Settings, most_keys: int = online.KEYS, mart: Mart | None = None) -> Freshness:
     """Measure every view.
 
     Args:
         settings: bound to a server; where it is not, or the server does not answer, what is offline is measured.
         most_keys: keys of the store to walk over at the most.
+        mart: what was found of the mart before; where it has not changed its files are not read again.
 
     Raises:
         DataError, StoreError: the mart or the registry cannot be read.
     """
+    mart = Mart() if mart is None else mart
     at, built = datetime.now(UTC), manifest.read(settings)
     known = {each.name: each for each in views.load(settings)}
     registered = registry.read(settings)
+    probes = {
+        name: mart.newest(settings, view, built.views[name]).probes
+        for name, view in known.items()
+        if name in built.views
+    }
     found = []
     for name in dict.fromkeys([*known, *registered]):
         told = registered.get(name) or Registered(ttl=known[name].ttl, watermark=None)
-        offline = _offline(settings, known[name], built) if name in known else None
+        offline = _offline(settings, known[name], built, mart) if name in known else None
         found.append(
             ViewFreshness(
                 name=name,
@@ -117,35 +155,32 @@ def measure(settings: Settings, most_keys: int = online.KEYS) -> Freshness:
         return msgspec.structs.replace(result, problem="No Redis is running.")
     try:
         with redis_server.connect(settings) as client:
-            return _online(client, settings, result, known, most_keys)
+            return _online(client, settings, result, probes, most_keys)
     except (redis.RedisError, StoreError, OSError) as error:
         return msgspec.structs.replace(result, problem=f"The online store cannot be measured: {error}.")
 
 
-def _offline(settings: Settings, view: View, built: Manifest) -> Offline | None:
+def _offline(settings: Settings, view: View, built: Manifest, mart: Mart) -> Offline | None:
     entry = built.views.get(view.name)
     if entry is None:
         return None
-    newest = _newest(settings, view)
+    newest = mart.newest(settings, view, entry)
     return Offline(
         snapshots=len(schedule.stood(view, built)),
         rows=entry.rows,
         built_at=entry.created_at,
-        newest=newest,
-        entities=0 if newest is None else _at(settings, view, newest).select(pl.len()).collect().item(),
+        newest=newest.at,
+        entities=newest.entities,
     )
 
 
-def _newest(settings: Settings, view: View) -> datetime | None:
-    newest: datetime | None = (
-        manifest.scan(settings, view.name).select(pl.col(names.EVENT_TIMESTAMP).max()).collect().item()
-    )
-    return newest
-
-
-def _at(settings: Settings, view: View, time: datetime) -> pl.LazyFrame:
-    """The keys that have a row at a time, each once."""
-    return manifest.scan(settings, view.name).filter(pl.col(names.EVENT_TIMESTAMP) == time).select(view.key).unique()
+def _newest(settings: Settings, view: View) -> _Newest:
+    rows = manifest.scan(settings, view.name)
+    at: datetime | None = rows.select(pl.col(names.EVENT_TIMESTAMP).max()).collect().item()
+    if at is None:
+        return _Newest(None, 0, ())
+    keys = rows.filter(pl.col(names.EVENT_TIMESTAMP) == at).select(view.key).unique().collect().to_series()
+    return _Newest(at, len(keys), keys.sample(min(len(keys), online.PROBES), seed=0).to_list())
 
 
 def _lag(offline: Offline | None, watermark: datetime | None) -> float | None:
@@ -154,13 +189,15 @@ def _lag(offline: Offline | None, watermark: datetime | None) -> float | None:
     return max(0.0, (max(offline.newest, offline.built_at) - watermark).total_seconds())
 
 
-def _online(client: Any, settings: Settings, result: Freshness, known: Mapping[str, View], most_keys: int) -> Freshness:
+def _online(
+    client: Any, settings: Settings, result: Freshness, probes: Mapping[str, Sequence[str]], most_keys: int
+) -> Freshness:
     live, time = generations.read(client, settings.project), now_us()
     walks = online.walk(client, settings.project, most_keys)
     found = []
     for each in result.views:
         here = online.view(client, walks, settings.project, each.name, live, each.ttl_s, time)
-        keys = _probes(settings, known[each.name], each.offline) if each.name in known else []
+        keys = probes.get(each.name, ())
         found.append(
             msgspec.structs.replace(
                 each,
@@ -176,14 +213,6 @@ def _online(client: Any, settings: Settings, result: Freshness, known: Mapping[s
         store=online.store(walks),
         stream=online.stream(client, settings.project, time),
     )
-
-
-def _probes(settings: Settings, view: View, offline: Offline | None) -> Sequence[str]:
-    """Entities of the mart's newest snapshot, at random where there are many."""
-    if offline is None or offline.newest is None:
-        return []
-    keys = _at(settings, view, offline.newest).collect().to_series()
-    return keys.sample(min(len(keys), online.PROBES), seed=0).to_list()
 
 
 def _behind(offline: Offline | None, here: OnlineView, time_us: int) -> float | None:

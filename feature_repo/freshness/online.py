@@ -8,6 +8,7 @@ cluster each primary has its share of the walk, and is read by its own connectio
 import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motherlode import redis_server
+from motherlode.errors import SchemaError
 from motherlode.events import position_of, stream_key
 from motherlode.online.keys import entity_text, row_key, schema_key
 from motherlode.online.live import Live
@@ -290,7 +292,10 @@ def _nulls(client: Any, here: Sequence[tuple[Walk, list[bytes]]], project: str) 
     data = mget(client, [schema_key(project, mark) for mark in rows]) if rows else []
     every, read, present, null = sum(map(len, rows.values())), 0, Counter[str](), Counter[str]()
     for mark, known in zip(rows, data, strict=True):
-        if known is not None:
+        if known is None:
+            continue
+        # A later version's schema: its rows cannot be read here, and no others.
+        with suppress(msgspec.DecodeError, SchemaError):
             schema = Schema.from_json(known)
             decoded = decode(rows[mark], schema.columns, {mark: schema}, now_us=0)
             whole = decoded.status == Status.PRESENT

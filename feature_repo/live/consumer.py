@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,7 +19,7 @@ import redis
 
 from feature_repo.live.group import Group, NotMineError, Taken
 from feature_repo.live.landing import Lander, Landing, living
-from feature_repo.live.replay import made_by, replay
+from feature_repo.live.replay import drop_over, made_by, replay
 from feature_repo.live.rows import LiveRows
 from feature_repo.live.state import Positioned
 from feature_repo.warehouse import events
@@ -38,11 +39,13 @@ _HELD: Final = 3 * LAND_EVENTS
 """Events in memory above which reading waits for the disk."""
 _GATHER_S: Final = 0.002
 """Seconds that the first event after a pause waits for others."""
-_DELETED: Final = 500
-"""Landed events that leave the stream at once."""
+_DELETED: Final = 200
+"""Landed events that leave the stream at once, or as many as were read: half a millisecond of the server's."""
 _BLOCK_MS: Final = 500
 _TIMEOUT_S: Final = 5.0
 _PAUSE_S: Final = 0.2
+_GIVE_UP_S: Final = 60.0
+"""Seconds that the store may fail again and again before it ends the consumer, where it is no lost connection."""
 _LOCK: Final = "stream"
 _STATE: Final = "state"
 _NOTHING: Final = 2**53
@@ -97,7 +100,7 @@ def run(
     """Consume events until `stop` is set. What was read is then landed, and leaves the stream.
 
     While another process consumes in this home, wait until it ends. Where the server goes away, wait until it is back;
-    the embedded one is started again.
+    the embedded one is started again. Each error that is waited out is logged once.
 
     Args:
         settings: whose events.
@@ -108,10 +111,11 @@ def run(
         on_progress: told after every read.
 
     Raises:
-        StoreError: there is no server at the start; with `once` or `anew`, another process consumes.
+        StoreError: there is no server at the start; with `once` or `anew`, another process consumes; the store fails
+            for a minute, and not for a lost connection.
         DataError: an event cannot be landed, or raw cannot be read.
     """
-    progress = Progress()
+    progress, troubles = Progress(), _Troubles()
     with _only(settings, stop, now=once or anew) as mine:
         met = False
         while mine and not (met and stop.is_set()):
@@ -126,15 +130,10 @@ def run(
                 if once or anew:
                     raise
                 progress.state = "waits"
-            except StoreError:
-                if not met:
+            except (StoreError, redis.RedisError) as error:
+                if not met or not troubles.bear(error, anew=progress.state == "reads"):
                     raise
                 progress.state = "reconnects"
-            except redis.RedisError as error:
-                if not _passes(error):
-                    raise
-                progress.state = "reconnects"
-                _log.warning("The server does not answer: %s", error)
             on_progress(progress)
             stop.wait(_PAUSE_S)
     return progress
@@ -174,6 +173,9 @@ class Consumer:
         self._landing: Landing | None = None
         self._over: deque[int] = deque()
         self._looked = 0.0
+        self._cleaner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dropping")
+        self._dropping: Future[bool] | None = None
+        self._clean = False
 
     def run(self, *, once: bool = False, anew: bool = False) -> None:
         """Take over what is not done, then consume until told to stop; see `consumer.run`."""
@@ -185,13 +187,13 @@ class Consumer:
                 last = max(last, taken.last)
                 self._do(taken)
                 self._land_if_due()
-                self._delete(_DELETED)
+                self._delete(max(_DELETED, len(taken.events)))
                 self._look()
                 if once and not taken.last:
                     break
                 if not once and len(taken.events) < _READ:
                     self._group.wait(last, 1 if self._over else _BLOCK_MS)
-                    # What comes in meanwhile is counted together: at 1,000 events/s a quarter less work.
+                    # What comes in meanwhile is counted together, for fewer round trips.
                     self._stop.wait(_GATHER_S)
             self._land_all()
             self._look(now=True)
@@ -201,6 +203,7 @@ class Consumer:
             raise
         finally:
             self._lander.close()
+            self._cleaner.shutdown()
 
     def _take_over(self, anew: bool) -> int:
         """Do what was read before and is not done. Where the view is not what raw says, make it anew."""
@@ -236,6 +239,8 @@ class Consumer:
 
         replay(self._client, self._settings, on_events)
         self._group.note("position", self._landed)
+        self._rows.declare()  # of what is live now
+        self._clean = False
 
     def _do(self, taken: Taken) -> None:
         """Count events, and have them wait to be landed."""
@@ -303,6 +308,16 @@ class Consumer:
             self._looked = time.monotonic()
             self._progress.backlog = self._group.waiting()
             self._on_progress(self._progress)
+            self._drop_if_due()
+
+    def _drop_if_due(self) -> None:
+        """Have generations that are over be dropped by a thread of its own: looking for their rows takes a while."""
+        if self._dropping is not None and self._dropping.done():
+            self._clean, self._dropping = self._dropping.result(), None
+        if not self._clean and self._dropping is None:
+            self._dropping = self._cleaner.submit(
+                drop_over, self._client, self._settings.project, lambda: not self._stop.is_set()
+            )
 
     def _save(self) -> None:
         """Land what waits, without the server."""
@@ -337,8 +352,42 @@ def _only(settings: Settings, stop: threading.Event, *, now: bool) -> Iterator[b
         holding.__exit__(None, None, None)
 
 
+class _Troubles:
+    """Errors that may pass: each is logged once. One that is no lost connection is borne for a minute."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+        self._since: float | None = None
+
+    def bear(self, error: StoreError | redis.RedisError, *, anew: bool) -> bool:
+        """Whether to try again.
+
+        Args:
+            error: what it was.
+            anew: whether the consumer had worked since the one before.
+        """
+        now = time.monotonic()
+        if anew:
+            self._told, self._since = set(), None
+        if isinstance(error, redis.RedisError):
+            if not _passes(error):
+                return False
+        elif not _lost(error.__cause__):
+            self._since = now if self._since is None else self._since
+            if now - self._since >= _GIVE_UP_S:
+                return False
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            _log.warning("Events wait, and the consumer tries again: %s", error)
+        return True
+
+
 def _passes(error: redis.RedisError) -> bool:
     """Whether a server that failed so may answer in a while: it is away, is being replaced, or lost the group."""
-    if isinstance(error, redis.ConnectionError | redis.TimeoutError | redis.ReadOnlyError):
-        return True
-    return any(mark in str(error) for mark in _PASSING)
+    return _lost(error) or isinstance(error, redis.ReadOnlyError) or any(mark in str(error) for mark in _PASSING)
+
+
+def _lost(error: BaseException | None) -> bool:
+    """Whether an error is that of a connection that is gone; one that is refused for its password is not."""
+    gone = isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError)
+    return gone and not isinstance(error, redis.AuthenticationError)

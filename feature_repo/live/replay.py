@@ -1,4 +1,7 @@
-"""The view `live` made anew from raw: the same rows, bit by bit, in a generation of their own, then one flip."""
+"""The view `live` made anew from raw: the same rows, bit by bit, in a generation of their own, then one flip.
+
+The rows before are dropped by `drop_over`, once no reader can be under way with their keys.
+"""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -10,14 +13,13 @@ from feature_repo.live.rows import LiveRows
 from feature_repo.warehouse import events
 from motherlode import names
 from motherlode.events import LIVE, consumer_key
-from motherlode.online import live as generations
+from motherlode.online import generations, live
 from motherlode.online.live import Live
 from motherlode.online.tombstones import Tombstones
 from motherlode.settings import Settings
 
 _STEP: Final = 2000
 """Events counted at a time."""
-_KEYS: Final = 1000
 
 
 def replay(client: Any, settings: Settings, on_events: Callable[[int], None] = lambda _: None) -> int:
@@ -39,8 +41,8 @@ def replay(client: Any, settings: Settings, on_events: Callable[[int], None] = l
         redis.RedisError: the server is gone; likewise.
     """
     tombstones = Tombstones(settings)
-    live = generations.switch(client, settings.project, _begun)
-    number = live.shadows[names.LIVE]
+    drop_over(client, settings.project)
+    number = live.switch(client, settings.project, _begun).shadows[names.LIVE]
     rows = LiveRows(client, settings.project, settings.identity, tombstones.of_entity, number)
     rows.declare()
     total = 0
@@ -48,10 +50,28 @@ def replay(client: Any, settings: Settings, on_events: Callable[[int], None] = l
         for start in range(0, table.num_rows, _STEP):
             total += rows.count(living(tombstones, positioned(table.slice(start, _STEP)))).events
             on_events(total)
-    generations.switch(client, settings.project, _ended)
+    generations.flipping(client, settings.project, names.LIVE)
+    live.switch(client, settings.project, _ended)
     client.hset(consumer_key(settings.project), "state", made_by(settings))
-    _drop(client, settings.project, number)
     return total
+
+
+def drop_over(client: Any, project: str, on_batch: Callable[[], bool] = lambda: True) -> bool:
+    """Drop the rows of earlier generations of the view, those of a replay that was killed among them.
+
+    Args:
+        client: a connection that answers bytes, to one server or a cluster.
+        project: the Feast project.
+        on_batch: asked after each batch whether to go on.
+
+    Returns:
+        Whether nothing is left to drop; not while a reader may be under way with their keys.
+    """
+    if not (gone := generations.over(client, project, names.LIVE)):
+        return True
+    if generations.under_way(client, project, names.LIVE):
+        return False
+    return all(on_batch() for _ in generations.dropping(client, project, [(names.LIVE, number) for number in gone]))
 
 
 def made_by(settings: Settings) -> str:
@@ -59,38 +79,18 @@ def made_by(settings: Settings) -> str:
     return f"{LIVE.fingerprint:016x}/{settings.identity.key_id}"
 
 
-def _begun(live: Live) -> Live:
+def _begun(now: Live) -> Live:
     """A new generation beside the one that is read."""
-    number = max(live.last.get(names.LIVE, 0), *live.kept(names.LIVE)) + 1
+    number = max(now.last.get(names.LIVE, 0), *now.kept(names.LIVE)) + 1
     return msgspec.structs.replace(
-        live, shadows={**live.shadows, names.LIVE: number}, last={**live.last, names.LIVE: number}
+        now, shadows={**now.shadows, names.LIVE: number}, last={**now.last, names.LIVE: number}
     )
 
 
-def _ended(live: Live) -> Live:
+def _ended(now: Live) -> Live:
     """The new generation is read; the one before is not kept, as it knows less."""
-    shadows = {view: number for view, number in live.shadows.items() if view != names.LIVE}
-    previous = {view: number for view, number in live.previous.items() if view != names.LIVE}
+    shadows = {view: number for view, number in now.shadows.items() if view != names.LIVE}
+    previous = {view: number for view, number in now.previous.items() if view != names.LIVE}
     return msgspec.structs.replace(
-        live, views={**live.views, names.LIVE: live.shadows[names.LIVE]}, shadows=shadows, previous=previous
+        now, views={**now.views, names.LIVE: now.shadows[names.LIVE]}, shadows=shadows, previous=previous
     )
-
-
-def _drop(client: Any, project: str, kept: int) -> None:
-    """Delete the rows of other generations, those of a replay that was killed among them."""
-    mine = f"{project}/{names.LIVE}/{kept}/".encode()
-    gone: list[bytes] = []
-    for key in client.scan_iter(match=f"{project}/{names.LIVE}/*", count=_KEYS):
-        if not key.startswith(mine):
-            gone.append(key)
-        if len(gone) == _KEYS:
-            _unlink(client, gone)
-            gone = []
-    _unlink(client, gone)
-
-
-def _unlink(client: Any, keys: list[bytes]) -> None:
-    with client.pipeline(transaction=False) as pipeline:
-        for key in keys:
-            pipeline.unlink(key)
-        pipeline.execute()

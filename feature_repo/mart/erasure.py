@@ -16,13 +16,14 @@ from typing import Final
 import msgspec
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from feature_repo.features import catalogue
 from feature_repo.features.view import View
 from feature_repo.mart import customers, given, manifest, pieces, timeline, views
 from feature_repo.mart.manifest import Built, Manifest, Piece, TimelinePart
-from feature_repo.warehouse import files
+from feature_repo.warehouse import files, tables
 from feature_repo.warehouse.places import Place
 from motherlode import names
 from motherlode.bundle import sha256
@@ -53,12 +54,13 @@ class Mentions:
         return bool(self.single or self.lists)
 
 
-def find(settings: Settings, keys: Collection[str]) -> list[Place]:
+def find(settings: Settings, keys: Collection[str], visitors: Collection[str] = ()) -> list[Place]:
     """Where the mart holds customers.
 
     Args:
         settings: whose mart.
         keys: their join keys, under every pseudonym key.
+        visitors: that are theirs alone, as the layers call them.
 
     Returns:
         Each file with how many rows are theirs, or name them.
@@ -70,7 +72,8 @@ def find(settings: Settings, keys: Collection[str]) -> list[Place]:
     known = _views(settings)
     found = [_place(settings, "given", path, n) for path, n in _gifts(settings, gone)]
     for _, part in _parts(mart):
-        found.append(_place(settings, "timeline", settings.mart / part.path, _in_part(settings, part, gone)))
+        rows = _in_part(settings, part, gone) + _of_visitors(settings, part, visitors)
+        found.append(_place(settings, "timeline", settings.mart / part.path, rows))
     for name, built in mart.views.items():
         for piece in (*built.pieces, *built.written):
             path = settings.mart / piece.path
@@ -83,6 +86,8 @@ def find(settings: Settings, keys: Collection[str]) -> list[Place]:
 
 def erase(settings: Settings, keys: Collection[str], merged: Collection[str] = ()) -> list[Place]:
     """Take customers out of the mart. The caller holds the home folder: no build runs.
+
+    Rows of nobody that the warehouse has no more go, too: it has forgotten those that followed a customer by a cookie.
 
     Args:
         settings: whose mart.
@@ -141,6 +146,7 @@ class _Change:
         """
         self._settings, self._mart, self._gone, self._anew = settings, mart, gone, anew
         self._views = _views(settings)
+        self._nobodys: dict[str, pl.DataFrame] = {}
         self.places: list[Place] = []
 
     def mart(self) -> Manifest:
@@ -168,11 +174,15 @@ class _Change:
         for part in found:
             path = self._settings.mart / part.path
             hit = _in_part(self._settings, part, self._anew)
+            left = self._left_over(name, part)
+            hit += 0 if left is None else int(left.sum())
             if not hit:
                 made.append(part)
                 continue
             table = pq.read_table(path)
             stays = _stays(table, names.CUSTOMER_ID, self._anew)
+            if left is not None:
+                stays = pc.and_(stays, (~left).to_arrow())
             begins = accumulate(part.rows, initial=0)
             groups = [
                 table.slice(begin, rows).filter(stays.slice(begin, rows))
@@ -185,6 +195,21 @@ class _Change:
                 below = target.relative_to(self._settings.mart).as_posix()
                 made.append(TimelinePart(path=below, made_of=_OUTDATED, rows=counts))
         return tuple(made)
+
+    def _left_over(self, name: str, part: TimelinePart) -> pl.Series | None:
+        """Which rows of a part are nobody's and in the warehouse no more; None where it has no visitors."""
+        path = self._settings.mart / part.path
+        there = set(pq.read_schema(path).names)
+        if not there >= {names.VISITOR_ID, names.CUSTOMER_ID} or not part.rows[-1]:
+            return None
+        by = [names.VISITOR_ID, names.EVENT_TIMESTAMP] if names.EVENT_TIMESTAMP in there else [names.VISITOR_ID]
+        if name not in self._nobodys:
+            known = tables.scan(self._settings, name).filter(pl.col(names.CUSTOMER_ID).is_null())
+            self._nobodys[name] = known.select(by).unique().collect(engine="streaming")
+        rows = pl.read_parquet(path, columns=[names.CUSTOMER_ID, *by], glob=False).with_row_index("_at")
+        nobodys = rows.filter(pl.col(names.CUSTOMER_ID).is_null() & pl.col(names.VISITOR_ID).is_not_null())
+        lost = nobodys.join(self._nobodys[name], on=by, how="anti")["_at"]
+        return rows["_at"].is_in(lost.implode())
 
     def _view(self, built: Built, touched: set[str]) -> Built:
         view = self._views.get(built.view)
@@ -291,6 +316,16 @@ def _in_part(settings: Settings, part: TimelinePart, gone: Collection[str]) -> i
     numbers = timeline.buckets(pl.Series(sorted(gone), dtype=pl.String), last).unique().to_list()
     ids = pl.scan_parquet(path, glob=False).select(names.CUSTOMER_ID)
     return sum(_count(ids.slice(begins[n], part.rows[n]).collect().to_series(), gone) for n in numbers if part.rows[n])
+
+
+def _of_visitors(settings: Settings, part: TimelinePart, visitors: Collection[str]) -> int:
+    """How many rows of a part are nobody's but some visitors'."""
+    path = settings.mart / part.path
+    if not visitors or not {names.VISITOR_ID, names.CUSTOMER_ID} <= set(pq.read_schema(path).names):
+        return 0
+    rows = pl.read_parquet(path, columns=[names.CUSTOMER_ID, names.VISITOR_ID], glob=False)
+    theirs = pl.col(names.CUSTOMER_ID).is_null() & pl.col(names.VISITOR_ID).is_in(sorted(visitors))
+    return rows.filter(theirs).height
 
 
 def _in_piece(path: Path, partition: int, partitions: int, gone: Collection[str]) -> int:

@@ -6,6 +6,7 @@ hashes, so that a sample needs no list of keys.
 
 import heapq
 import zlib
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -74,7 +75,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         view: its name.
         live, shadow: the generations' numbers.
         live_rows, shadow_rows: rows that Redis holds of each.
-        sent: rows that were sent to the new one and not refused.
+        sent: rows that were sent to the new one, and that Redis must hold: neither refused nor forgotten since.
         sampled: entities compared that both have.
         unchanged: of these, with the same event and created time.
         features: by name.
@@ -98,7 +99,7 @@ def compare(
     project: str,
     view: str,
     generations: tuple[int, int],
-    sent: int,
+    sent: Callable[[], int],
     thresholds: Thresholds,
     sample: int = SAMPLE,
 ) -> Comparison:
@@ -109,13 +110,14 @@ def compare(
         project: the Feast project.
         view: the feature view.
         generations: the one that is read, and the new one.
-        sent: rows that were sent to the new one and not refused.
+        sent: how many rows the new one must hold: asked after they were counted, as rows are forgotten meanwhile.
         thresholds: from where on the new one should not be read.
         sample: entities compared a side, at the most.
     """
     (live_rows, of_live), (shadow_rows, of_shadow) = (
         _count(keys_of(client, project, view, number), sample) for number in generations
     )
+    due = sent()
     entities = sorted({*of_live, *of_shadow})
     before, after = (_Side(client, project, view, number, entities) for number in generations)
     both = before.there & after.there
@@ -127,11 +129,11 @@ def compare(
         shadow=generations[1],
         live_rows=live_rows,
         shadow_rows=shadow_rows,
-        sent=sent,
+        sent=due,
         sampled=int(both.sum()),
         unchanged=int(unchanged.sum()),
         features=features,
-        refusals=(*_rows(live_rows, shadow_rows, sent, thresholds), *_refusals(features, live_rows, thresholds)),
+        refusals=(*_rows(live_rows, shadow_rows, due, thresholds), *_refusals(features, live_rows, thresholds)),
     )
 
 
@@ -221,18 +223,20 @@ def _refusals(features: Iterable[Feature], live: int, thresholds: Thresholds) ->
 
 
 def _count(keys: Iterable[bytes], sample: int) -> tuple[int, list[str]]:
-    """How many keys there are, and the entities of those with the smallest hashes."""
-    count = 0
+    """How many keys there are, however often each comes, and the entities of those with the smallest hashes.
+
+    Memory: 8 bytes a key, and as much again in the end.
+    """
+    hashes = array("q")
 
     def hashed() -> Iterable[tuple[int, str]]:
-        nonlocal count
         for key in keys:
-            count += 1
             entity = entity_of_key(key)
+            hashes.append(hash(entity))
             yield zlib.crc32(entity.encode()), entity
 
     smallest = heapq.nsmallest(sample, hashed())
-    return count, [entity for _, entity in smallest]
+    return len(np.unique(np.frombuffer(hashes, dtype=np.int64))), [entity for _, entity in smallest]
 
 
 def _shift(dtype: str, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> float | None:

@@ -5,14 +5,16 @@ views at once (`feature_repo.stores.stream` reads, `feature_repo.stores.sink` wr
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from threading import Lock
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 from feast import Entity, FeatureView
@@ -23,16 +25,17 @@ from feast.repo_config import FeastConfigBaseModel
 
 from feature_repo.mart.manifest import Manifest
 from feature_repo.stores import resume, sink, stream
+from feature_repo.stores.join import EVENT
 from feature_repo.stores.online import MotherlodeOnlineStore
+from feature_repo.stores.picks import NEVER
 from feature_repo.stores.rows import Packer, micros
 from feature_repo.stores.sources import Source, open_view
-from feature_repo.stores.state import settings_of, steadily
+from feature_repo.stores.state import steadily
 from feature_repo.stores.stream import Wanted
 from motherlode.errors import DataError, StoreError
-from motherlode.online import live, tombstones
-from motherlode.online.keys import complete_key, guard_key
+from motherlode.online import live
+from motherlode.online.keys import complete_key
 from motherlode.online.reader import now_us
-from motherlode.online.tombstones import Tombstones
 from motherlode.online.writer import Target, Written
 
 VIEWS: Final = 4
@@ -43,8 +46,7 @@ LATENESS: Final = timedelta(days=1)
 (old event time, new created time) from this long before its watermark, since a snapshot is stamped when its
 build begins and lies there when it ends."""
 
-ALWAYS: Final = -(2**62)
-"""Before any event time there is, microseconds."""
+_MINUTE_MS: Final = 60_000
 
 Watch = Callable[[str, int, int], None]
 """Told a view, how many of its rows are in, and of how many; from any thread."""
@@ -66,6 +68,9 @@ class MotherlodeJob(MaterializationJob):
             of the same work had sent before it was cut short.
         refused: how many of them are of customers who were erased.
         seconds: wall time.
+        sent: how many rows this run itself sent.
+        sending_s: wall time that it took them to be packed and written.
+        forgotten: of a shadow's rows, how many Redis may forget by the end of each minute since 1970.
         failure: what went wrong; None where nothing did.
     """
 
@@ -73,7 +78,15 @@ class MotherlodeJob(MaterializationJob):
     rows: int = 0
     refused: int = 0
     seconds: float = 0.0
+    sent: int = 0
+    sending_s: float = 0.0
+    forgotten: Mapping[int, int] = field(default_factory=dict)
     failure: Exception | None = None
+
+    def held(self, now_us: int) -> int:
+        """Rows that Redis must hold of those that were written: without those whose time is over."""
+        over = sum(rows for minute, rows in self.forgotten.items() if minute * _MINUTE_MS * 1000 <= now_us)
+        return max(0, self.rows - self.refused - over)
 
     def status(self) -> MaterializationJobStatus:
         return MaterializationJobStatus.ERROR if self.failure else MaterializationJobStatus.SUCCEEDED
@@ -136,7 +149,6 @@ class MotherlodeEngine(ComputeEngine):
         Yields:
             Each view's job as soon as it is over.
         """
-        self._restore_guards(tasks)
         passes = Lock()
         with sink.opened() as out, ThreadPoolExecutor(VIEWS, thread_name_prefix="materialise") as views:
             futures = [
@@ -155,13 +167,13 @@ class MotherlodeEngine(ComputeEngine):
     def _one(self, task: MaterializationTask, run: "_Run") -> MotherlodeJob:
         began = time.perf_counter()
         try:
-            rows, written = steadily(self.repo_config, lambda mart: self._write(task, run, mart))
+            job = steadily(self.repo_config, lambda mart: self._write(task, run, mart))
         except Exception as error:  # noqa: BLE001 - Feast raises it from the job, once the other views are done
             return MotherlodeJob(task, seconds=time.perf_counter() - began, failure=error)
-        return MotherlodeJob(task, rows, written.refused, time.perf_counter() - began)
+        return replace(job, seconds=time.perf_counter() - began)
 
-    def _write(self, task: MaterializationTask, run: "_Run", mart: Manifest) -> tuple[int, Written]:
-        """Write one view from one state of the mart; how many rows were sent, and what became of them."""
+    def _write(self, task: MaterializationTask, run: "_Run", mart: Manifest) -> MotherlodeJob:
+        """Write one view from one state of the mart."""
         store, view = self._store(), _plain(task.feature_view)
         packer, client = Packer(view), store.client(self.repo_config)
         source = open_view(self.repo_config, view, mart)
@@ -169,19 +181,28 @@ class MotherlodeEngine(ComputeEngine):
         before = live.read(client, task.project).generation(view.name)
         target = packer.target if run.generation is None else replace(packer.target, generations=(run.generation,))
         generation = before if run.generation is None else run.generation
-        mark, fingerprint = complete_key(task.project, view.name, generation), f"{packer.schema.fingerprint:016x}"
+        mark, fingerprint = complete_key(task.project, view.name, generation), packer.mark
         held: Any = client.get(mark)
         wanted = wanted_of(task, packer, whole=held != fingerprint.encode())
         with run.passes, _readable(view.name):  # one view's keys are in memory at a time
             marks = stream.newest(source, packer.keys, wanted)
         checkpoint = resume.Checkpoint(client, task.project, generation, packer.schema, source, marks)
-        written = self._send(task, run, source, packer, target, checkpoint)
+        began, forgotten = time.perf_counter(), Counter[int]()
+        written = self._send(task, run, source, packer, target, checkpoint, forgotten)
+        sending_s = time.perf_counter() - began
         after = before if run.generation is not None else live.read(client, task.project).generation(view.name)
         if after == before and (run.generation is not None or _continues(task) or not view.materialization_intervals):
             # Only now, as with the watermark: a run that was cut short leaves the view to be written again.
             client.set(mark, fingerprint)
         checkpoint.clear()
-        return checkpoint.total, written
+        return MotherlodeJob(
+            task,
+            checkpoint.total,
+            written.refused,
+            sent=checkpoint.total - checkpoint.sent,
+            sending_s=sending_s,
+            forgotten=forgotten,
+        )
 
     def _send(
         self,
@@ -191,8 +212,11 @@ class MotherlodeEngine(ComputeEngine):
         packer: Packer,
         target: Target,
         checkpoint: resume.Checkpoint,
+        forgotten: Counter[int],
     ) -> Written:
         """Pack and write the marked rows, from where an earlier run was cut short.
+
+        A shadow's are counted in `forgotten` by when Redis may forget them.
 
         Raises:
             DataError: a column does not hold what the view declares, or cannot be read.
@@ -216,6 +240,8 @@ class MotherlodeEngine(ComputeEngine):
 
         done(0, checkpoint.after)
         batches = stream.batches(source, checkpoint.marks, packer, checkpoint.after)
+        if run.generation is not None:
+            batches = _counted(batches, packer, forgotten)
         try:
             with _readable(name):
                 return run.out.take(batches, packer, lambda: store.writer(self.repo_config), target, done)
@@ -230,18 +256,6 @@ class MotherlodeEngine(ComputeEngine):
                 "MotherlodeEngine writes to MotherlodeOnlineStore.",
             )
         return self.online_store
-
-    def _restore_guards(self, tasks: Sequence[MaterializationTask]) -> None:
-        """Put the tombstones into Redis, where it lost its data: its newest or its first is missing there."""
-        if not tasks or not isinstance(self.online_store, MotherlodeOnlineStore):
-            return
-        ledger = Tombstones(settings_of(self.repo_config))
-        known = [each for each in ledger.all() if each.kind == "customer"]
-        if not known:
-            return
-        client, project = self.online_store.client(self.repo_config), tasks[0].project
-        if not all(client.hexists(guard_key(project, each.bucket), each.digest) for each in (known[0], known[-1])):
-            tombstones.restore(client, project, ledger)
 
 
 @dataclass(frozen=True)
@@ -286,6 +300,18 @@ def _plain(view: Any) -> FeatureView:
     return found
 
 
+def _counted(
+    batches: Iterator[tuple[int, pl.DataFrame]], packer: Packer, forgotten: Counter[int]
+) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The batches, and on their way by which minute their rows may be forgotten."""
+    minute_us, kept_us = _MINUTE_MS * 1000, packer.horizon_us(0)
+    for up_to, frame in batches:
+        if kept_us is not None:
+            ends = (frame[EVENT].to_numpy() - kept_us) // minute_us
+            forgotten.update(dict(zip(*(found.tolist() for found in np.unique(ends, return_counts=True)), strict=True)))
+        yield up_to, frame
+
+
 def _continues(task: MaterializationTask) -> bool:
     """Whether the task goes on where the last one ended: an incremental run."""
     last = task.feature_view.most_recent_end_time
@@ -307,5 +333,5 @@ def wanted_of(task: MaterializationTask, packer: Packer, *, whole: bool) -> Want
     if not _continues(task):
         return Wanted(start, last, None, horizon)
     if whole:
-        return Wanted(ALWAYS, last, None, horizon)
+        return Wanted(NEVER, last, None, horizon)
     return Wanted(start, last, start - LATENESS // timedelta(microseconds=1), horizon)

@@ -4,10 +4,10 @@ Feast's own readers know *present* and *not found* alone. Here null, stale, unkn
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,14 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
 from feature_repo.stores import dtypes
-from feature_repo.stores.protos import to_protos
+from feature_repo.stores.few import FEW, Few, Short, is_plain
+from feature_repo.stores.protos import to_protos, to_python
 from feature_repo.stores.rows import entity_of
+from feature_repo.stores.wire import vectors
 from motherlode.packed import HEADER_SIZE, Column, Schema, Status, Values, ViewRows, decode
 
+_SECOND: Final = 1_000_000
+"""Microseconds."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 STATUS: Final = {
@@ -43,6 +47,7 @@ class Question:
         kinds: how each is kept.
         entities: N entity texts.
         ttl_us: the view's time to live; None: forever.
+        short: the way for a few entities; None: there is none for such columns.
     """
 
     view: str
@@ -50,10 +55,11 @@ class Question:
     kinds: tuple[dtypes.Kind, ...]
     entities: Sequence[str]
     ttl_us: int | None
+    short: Short | None = field(default=None, compare=False, repr=False)
 
     def of(self, entities: Sequence[str]) -> "Question":
         """The same question about other entities."""
-        return Question(self.view, self.columns, self.kinds, entities, self.ttl_us)
+        return Question(self.view, self.columns, self.kinds, entities, self.ttl_us, self.short)
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,23 @@ class Answers:
     def _every(self) -> list[Values]:
         return [self.alone.get(column.name, self.rows).columns[column.name] for column in self.question.columns]
 
+    def python(self) -> list[list[Any]]:
+        """A column of N values for each of the question's, as Feast hands them to its users in a dictionary."""
+        asked = self.question
+        return [
+            to_python(values, column, kind)
+            for values, column, kind in zip(self.values, asked.columns, asked.kinds, strict=True)
+        ]
+
+    def wire(self) -> bytes:
+        """A column each, as entries of `GetOnlineFeaturesResponse.results` the way they go over the wire."""
+        asked = self.question
+        return vectors(asked.columns, asked.kinds, self.values, self.statuses, self.event_us)
+
+    def seconds(self) -> list[int]:
+        """Event times, seconds since 1970 UTC; 0 where there is no row."""
+        return list((self.event_us // _SECOND).tolist())
+
     def by_entity(self) -> list[tuple[datetime | None, dict[str, Value] | None]]:
         """The same as Feast's `online_read` answers it: (event time, values), (None, None) for an unknown entity.
 
@@ -138,7 +161,8 @@ def question(view: FeatureView, requested: Sequence[str] | None) -> Question:
     wanted = [fields[name] for name in (fields if requested is None else requested)]
     kinds = tuple(dtypes.kind(view.name, field) for field in wanted)
     columns = tuple(Column(field.name, kind.packed) for field, kind in zip(wanted, kinds, strict=True))
-    return Question(view.name, columns, kinds, (), dtypes.ttl_us(view))
+    short = Short(columns, kinds) if columns and is_plain(kinds) else None
+    return Question(view.name, columns, kinds, (), dtypes.ttl_us(view), short)
 
 
 def ask(view: FeatureView, entity_keys: Sequence[EntityKey], requested: Sequence[str] | None) -> Question:
@@ -158,6 +182,25 @@ def answer(
 ) -> list[Answers]:
     """What the rows of each question's entities say to it."""
     return [_answer(each, found, schemas, now_us) for each, found in zip(questions, rows, strict=True)]
+
+
+def found(
+    questions: Sequence[Question],
+    rows: Sequence[Sequence[bytes | None]],
+    schemas: Mapping[int, Schema],
+    now_us: int,
+) -> list[Answers | Few]:
+    """`answer`, where a few entities are read the short way."""
+    return [
+        _few(each, those, schemas, now_us) or _answer(each, those, schemas, now_us)
+        for each, those in zip(questions, rows, strict=True)
+    ]
+
+
+def _few(asked: Question, rows: Sequence[bytes | None], schemas: Mapping[int, Schema], now_us: int) -> Few | None:
+    if asked.short is None or not 0 < len(rows) <= FEW:
+        return None
+    return asked.short.read(rows, schemas, None if asked.ttl_us is None else now_us - asked.ttl_us)
 
 
 def _answer(asked: Question, rows: Sequence[bytes | None], schemas: Mapping[int, Schema], now_us: int) -> Answers:

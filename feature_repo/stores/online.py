@@ -21,20 +21,24 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from feature_repo.stores.asked import asked_of, parts_of
-from feature_repo.stores.fetch import Answers, Question, answer, ask
+from feature_repo.stores.fetch import Question, answer, ask, found
 from feature_repo.stores.former import former_mark, sweep
 from feature_repo.stores.request import Plan, Plans
 from feature_repo.stores.response import Key, fill
 from feature_repo.stores.rows import FeastRow, Packer
 from feature_repo.stores.state import settings_of
 from motherlode import redis_server
+from motherlode.online import generations as dropped
 from motherlode.online import live as generations
+from motherlode.online import tombstones
 from motherlode.online.keys import current_schema_key, owned_key
 from motherlode.online.live import Live
 from motherlode.online.reader import AsyncRowReader, RowReader, mget, now_us
 from motherlode.online.tombstones import Tombstones
 from motherlode.online.writer import Digest, OnlineWriter, Target
 from motherlode.packed import Schema
+
+_Rows = tuple[list[Sequence[bytes | None]], Mapping[int, Schema]]
 
 
 class MotherlodeOnlineStoreConfig(FeastConfigBaseModel):
@@ -87,9 +91,14 @@ class MotherlodeOnlineStore(OnlineStore):
     # ------------------------------------------------------------------ writing
 
     def writer(self, config: RepoConfig) -> OnlineWriter:
-        """What the engine writes with."""
+        """What writes rows; whoever was erased is known to the server when this returns.
+
+        Raises:
+            StoreError: customers were erased by another erasure key than this process has.
+        """
         if self._tombstones is None:
             self._tombstones = Tombstones(settings_of(config))
+        tombstones.ensure(self.client(config), config.project, self._tombstones)
         return _Writer(self.client(config), config.project, self._tombstones.of_entity, self._swept)
 
     def online_write_batch(
@@ -154,7 +163,7 @@ class MotherlodeOnlineStore(OnlineStore):
                 include_feature_view_version_metadata,
             )
         plan, keys, questions = planned
-        answers = self._fetch(config, questions)
+        answers = found(questions, *self._fetch(config, questions), now_us())
         return plan.response(keys, answers, versions=include_feature_view_version_metadata)
 
     async def get_online_features_async(
@@ -180,7 +189,7 @@ class MotherlodeOnlineStore(OnlineStore):
                 include_feature_view_version_metadata,
             )
         plan, keys, questions = planned
-        answers = await self._fetch_async(config, questions)
+        answers = found(questions, *await self._fetch_async(config, questions), now_us())
         return plan.response(keys, answers, versions=include_feature_view_version_metadata)
 
     def _planned(
@@ -194,10 +203,10 @@ class MotherlodeOnlineStore(OnlineStore):
     ) -> tuple[Plan, list[Key], list[Question]] | None:
         """The request made ready; None where Feast's own way is needed."""
         plan = self._plans.find(registry, project, features, full=full)
-        found = None if plan is None else plan.keys(entity_rows)
-        if plan is None or found is None:
+        asked = None if plan is None else plan.keys(entity_rows)
+        if plan is None or asked is None:
             return None
-        keys, n = found
+        keys, n = asked
         return plan, keys, plan.questions(keys, n)
 
     def online_read(
@@ -208,7 +217,8 @@ class MotherlodeOnlineStore(OnlineStore):
         requested_features: list[str] | None = None,
     ) -> list[tuple[Any, dict[str, Value] | None]]:
         """N entities' values of one view, in their order; see `Answers.by_entity`."""
-        return self._fetch(config, [ask(table, entity_keys, requested_features)])[0].by_entity()
+        questions = [ask(table, entity_keys, requested_features)]
+        return answer(questions, *self._fetch(config, questions), now_us())[0].by_entity()
 
     async def online_read_async(
         self,
@@ -218,22 +228,25 @@ class MotherlodeOnlineStore(OnlineStore):
         requested_features: list[str] | None = None,
     ) -> list[tuple[Any, dict[str, Value] | None]]:
         """See `online_read`."""
-        return (await self._fetch_async(config, [ask(table, entity_keys, requested_features)]))[0].by_entity()
+        questions = [ask(table, entity_keys, requested_features)]
+        return answer(questions, *await self._fetch_async(config, questions), now_us())[0].by_entity()
 
-    def _fetch(self, config: RepoConfig, questions: Sequence[Question]) -> list[Answers]:
+    def _fetch(self, config: RepoConfig, questions: Sequence[Question]) -> _Rows:
+        """Each question's rows, and the schemas that they need."""
         if config.project not in self._readers:
             self._readers[config.project] = RowReader(self.client(config), config.project)
         reader = self._readers[config.project]
         rows = reader.read([(question.view, question.entities) for question in questions])
-        return answer(questions, rows, reader.schemas, now_us())
+        return rows, reader.schemas
 
-    async def _fetch_async(self, config: RepoConfig, questions: Sequence[Question]) -> list[Answers]:
+    async def _fetch_async(self, config: RepoConfig, questions: Sequence[Question]) -> _Rows:
+        """See `_fetch`."""
         readers = self._loops.setdefault(asyncio.get_running_loop(), {})
         if config.project not in readers:
             readers[config.project] = AsyncRowReader(redis_server.connect_async(_bound(config)), config.project)
         reader = readers[config.project]
         rows = await reader.read([(question.view, question.entities) for question in questions])
-        return answer(questions, rows, reader.schemas, now_us())
+        return rows, reader.schemas
 
     def _read_features_per_fv(
         self,
@@ -247,7 +260,8 @@ class MotherlodeOnlineStore(OnlineStore):
     ) -> None:
         """Feast's hook, which its own way of `get_online_features` comes to, as for on-demand views."""
         asked = asked_of(grouped_refs, join_key_values, entity_name_to_join_key_map)
-        answers = self._fetch(config, [asking.question for asking in asked])
+        questions = [asking.question for asking in asked]
+        answers = answer(questions, *self._fetch(config, questions), now_us())
         fill(
             online_features_response,
             parts_of(asked, answers, full_feature_names, include_feature_view_version_metadata),
@@ -265,7 +279,8 @@ class MotherlodeOnlineStore(OnlineStore):
     ) -> None:
         """See `_read_features_per_fv`."""
         asked = asked_of(grouped_refs, join_key_values, entity_name_to_join_key_map)
-        answers = await self._fetch_async(config, [asking.question for asking in asked])
+        questions = [asking.question for asking in asked]
+        answers = answer(questions, *await self._fetch_async(config, questions), now_us())
         fill(
             online_features_response,
             parts_of(asked, answers, full_feature_names, include_feature_view_version_metadata),
@@ -304,7 +319,7 @@ class MotherlodeOnlineStore(OnlineStore):
             for folder in (project, f"{project}/@complete"):
                 pattern = f"{redis_server.literal(f'{folder}/{view}')}/*"
                 for keys in redis_server.scan(client, pattern):
-                    redis_server.unlink(client, keys)
+                    dropped.remove(client, project, keys, (f"{project}/{view}/".encode(),))
             redis_server.unlink(client, [current_schema_key(project, view), former_mark(project, view)])
         for keys in redis_server.scan(client, f"{redis_server.literal(project)}/@schema/*"):
             found = mget(client, [key.decode() for key in keys])

@@ -1,7 +1,7 @@
 """What a materialisation will take, before it writes: rows, Redis' memory, time.
 
-The rows are marked as a run would mark them. A sample of them is packed and lies in Redis for a moment, under a project
-that no other has the name of: Redis itself says how much each takes.
+The rows are marked as a run would mark them. A sample of them is packed, and keys and values of the same lengths lie in
+Redis for a moment, without what customers have in them: Redis itself says how much each takes.
 """
 
 import time
@@ -17,7 +17,6 @@ import polars as pl
 import redis
 from feast import FeatureStore, FeatureView
 from feast.infra.common.materialization_job import MaterializationTask
-from redis.cluster import RedisCluster
 
 from feature_repo.mart.manifest import Manifest
 from feature_repo.stores import rollout, runs, stream
@@ -26,8 +25,9 @@ from feature_repo.stores.picks import Marks
 from feature_repo.stores.rows import Packed, Packer
 from feature_repo.stores.sources import open_view
 from feature_repo.stores.state import settings_of, steadily
+from motherlode import redis_server
 from motherlode.online import live
-from motherlode.online.keys import complete_key, row_key
+from motherlode.online.keys import complete_key, owner, row_key
 
 Kind = Literal["incremental", "full", "shadow"]
 """What is planned: the next run, all there is into what is read, or all there is beside it."""
@@ -36,18 +36,23 @@ SAMPLE: Final = 2000
 """Rows packed and weighed a view, at the most."""
 _SLABS: Final = 4
 """Places that they are taken from."""
-_SCRATCH_MS: Final = 60_000
-"""When Redis forgets a sample by itself."""
+_SCRATCH_MS: Final = 10_000
+"""When Redis forgets a sample by itself, where this process is killed."""
+# Bytes, measured with Valkey 9.1.2: `used_memory` before and after 2,500, 20,000 and 200,000 keys of 35 bytes.
 _TABLE: Final = 20
-"""Bytes a key in Redis' tables that MEMORY USAGE leaves out (measured: Valkey 9.1, 2,500 to 200,000 keys)."""
+"""A key's part of Redis' tables, that MEMORY USAGE leaves out: 13 to 16, and 20 to 48 of the few keys."""
 _EXPIRES: Final = 15
-"""Likewise, of a key that expires."""
-_MEMBER: Final = 48
-"""Bytes of a member of a customer's set of row keys, beside the key itself."""
+"""Likewise, of a key that expires: 14."""
+_SET: Final = 90
+"""A customer's set of row keys, beside these: 85 of one, 99 of three, 107 of ten."""
+_ROW: Final = 40
+"""A row beside its key's name and its value: 39 to 44."""
 _BEGIN_S: Final = 0.05
-"""Seconds that a view takes before its first row."""
-_WRITER: Final = 200 << 20
-"""Bytes: the most that batches, shares of keys and Parquet buffers took in the process that writes."""
+"""Seconds that a view takes beside marking and rows: its schema, its checkpoint, the first batch on its way. A guess
+that matters for views of few rows alone."""
+_WRITER: Final = 300_000_000
+"""Bytes: the most that batches, shares of keys and Parquet buffers take in the process that writes. 17 views of 2,500
+customers, 137,000 rows, took 152,000,000."""
 _FULL: Final = 0.9
 """Share of the server's memory beyond which a run is warned of."""
 
@@ -80,7 +85,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         kind: what is planned.
         views: each view's part.
-        rows, bytes, seconds: of all; views share two cores, so their times add up.
+        rows, bytes: of all.
+        seconds: of all, added up. That is what runs before took as a whole (`runs.Run`); where views were probed alone,
+            the most: it is less by what several at a time, on several cores, save.
         freed: bytes that go first: a shadow removes the generation that is kept for a rollback. An estimate.
         used, limit: Redis' memory now, and the most that it may take; `limit` is 0 where nobody knows.
         writer_bytes: the most that the writing process takes, above what it has when idle.
@@ -113,8 +120,9 @@ def predict(store: FeatureStore, end: datetime, views: Sequence[FeatureView], ki
     """
     client = rollout.client_of(store)
     now = live.read(client, store.project)
-    found = [steadily(store.config, partial(_view, store, view, end, kind)) for view in views]
     used, limit, policy = _memory(client)
+    evicts = policy != "noeviction"
+    found = [steadily(store.config, partial(_view, store, view, end, kind, evicts)) for view in views]
     kept = {each.view for each in found if each.view in now.previous or each.view in now.shadows}
     freed = sum(round(each.row_bytes * each.rows) for each in found if each.view in kept) if kind == "shadow" else 0
     grows = sum(each.bytes for each in found)
@@ -132,14 +140,14 @@ def predict(store: FeatureStore, end: datetime, views: Sequence[FeatureView], ki
     )
 
 
-def _view(store: FeatureStore, view: FeatureView, end: datetime, kind: Kind, mart: Manifest) -> ViewPlan:
+def _view(store: FeatureStore, view: FeatureView, end: datetime, kind: Kind, evicts: bool, mart: Manifest) -> ViewPlan:
     began = time.perf_counter()
     client, project, packer = rollout.client_of(store), store.project, Packer(view)
     source = open_view(store.config, view, mart)
     source.require([*packer.keys, *(column.name for column in packer.schema.columns)])
     start = rollout.start_of(view, end) if kind == "incremental" else datetime(1970, 1, 1, tzinfo=UTC)
     generation = live.read(client, project).generation(view.name)
-    whole = client.get(complete_key(project, view.name, generation)) != f"{packer.schema.fingerprint:016x}".encode()
+    whole = client.get(complete_key(project, view.name, generation)) != packer.mark.encode()
     task = MaterializationTask(project, view, start, end)
     marks = stream.newest(source, packer.keys, wanted_of(task, packer, whole=whole))
     marking_s, rows = time.perf_counter() - began, int(marks.sum())
@@ -149,7 +157,7 @@ def _view(store: FeatureStore, view: FeatureView, end: datetime, kind: Kind, mar
     began = time.perf_counter()
     packed = packer.from_frame(pl.concat(frames))
     packing_s = time.perf_counter() - began
-    weighed = _weigh(client, project, view.name, packed, indexed=packer.target.indexed)
+    weighed = _weigh(client, project, view.name, packed, indexed=packer.target.indexed, evicts=evicts)
     held = 0.0 if kind == "shadow" else _held(client, project, view.name, generation, packed.entities)
     new = round(rows * (1 - held))
     run = runs.read(settings_of(store.config)).get(view.name)
@@ -186,34 +194,37 @@ class _Weight:
     seconds: float
 
 
-def _weigh(client: Any, project: str, view: str, packed: Packed, *, indexed: bool) -> _Weight:
-    """Let Redis weigh rows; where it takes none, their lengths do."""
-    scratch = f"{project}@plan"  # no project's name has an @
-    # Of a key's name its length counts alone: the true project's name is as much shorter as this is longer.
-    keys = [row_key(scratch, view, entity) for entity in packed.entities]
-    names = sum(map(len, keys)) / len(keys) - len("@plan")
-    outside = _TABLE + (0 if packed.forget_at_ms is None else _EXPIRES) + (names + _MEMBER if indexed else 0)
+def _weigh(client: Any, project: str, view: str, packed: Packed, *, indexed: bool, evicts: bool) -> _Weight:
+    """Let Redis weigh keys and values as long as these; where it takes none, their lengths do.
+
+    No customer's values are among them, and where Redis might push out others' for them they are not sent.
+    """
+    prefix, names = f"{project}/@plan/", [row_key(project, view, entity) for entity in packed.entities]
+    keys = [prefix + str(i).zfill(max(0, len(name.encode()) - len(prefix))) for i, name in enumerate(names)]
+    key_bytes = sum(len(name.encode()) for name in names) / len(names)
+    outside: float = _TABLE + (0 if packed.forget_at_ms is None else _EXPIRES)
+    if indexed:
+        outside += key_bytes + _SET * len(set(map(owner, packed.entities))) / len(names)
+    lengths = _Weight(sum(map(len, packed.rows)) / len(packed.rows) + key_bytes + _ROW + outside, 0.0)
+    if evicts:
+        return lengths
     try:
-        began = time.perf_counter()
-        with client.pipeline(transaction=False) as pipeline:
-            for key, row in zip(keys, packed.rows, strict=True):
-                pipeline.set(key, row, px=_SCRATCH_MS)
-            pipeline.execute()
-        seconds = time.perf_counter() - began
-        with client.pipeline(transaction=False) as pipeline:
-            for key in keys:
-                pipeline.memory_usage(key)
-            usage = [found for found in pipeline.execute() if found is not None]
-        with client.pipeline(transaction=False) as pipeline:
-            for key in keys:
-                pipeline.unlink(key)
-            pipeline.execute()
-        if usage:
-            return _Weight(sum(usage) / len(usage) - len("@plan") + outside, seconds)
-    except redis.ResponseError:
-        seconds = 0.0  # Redis is full, or does not let this user ask
-    lengths = sum(map(len, packed.rows)) / len(packed.rows)
-    return _Weight(lengths + names + 40 + outside, seconds)
+        try:
+            began = time.perf_counter()
+            with client.pipeline(transaction=False) as pipeline:
+                for key, row in zip(keys, packed.rows, strict=True):
+                    pipeline.set(key, bytes(len(row)), px=_SCRATCH_MS)
+                pipeline.execute()
+            seconds = time.perf_counter() - began
+            with client.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    pipeline.memory_usage(key)
+                usage = [found for found in pipeline.execute() if found is not None]
+        finally:
+            redis_server.unlink(client, keys)
+    except redis.ResponseError:  # Redis is full, or does not let this user ask
+        return lengths
+    return _Weight(sum(usage) / len(usage) + outside, seconds) if usage else lengths
 
 
 def _held(client: Any, project: str, view: str, generation: int, entities: Sequence[str]) -> float:
@@ -225,14 +236,21 @@ def _held(client: Any, project: str, view: str, generation: int, entities: Seque
 
 
 def _memory(client: Any) -> tuple[int, int, str]:
-    """Redis' memory in use, the most that it may use, and what it does then; of a cluster's primaries together."""
-    if isinstance(client, RedisCluster):
-        found: Any = client.info("memory", target_nodes=RedisCluster.PRIMARIES)
-        nodes = list(found.values()) if "used_memory" not in found else [found]
-    else:
-        nodes = [client.info("memory")]
-    limits = [node.get("maxmemory") or node.get("total_system_memory", 0) for node in nodes]
-    return sum(node["used_memory"] for node in nodes), sum(limits), nodes[0].get("maxmemory_policy", "noeviction")
+    """Redis' memory in use, the most that it may use, and what it does then; of a cluster's primaries together.
+
+    Those without a limit of their own have their machine's memory, once a machine.
+    """
+    used, limit, policy, machines = 0, 0, "noeviction", dict[Any, int]()
+    for server in redis_server.servers(client):
+        found: Any = server.info("memory")
+        used += found["used_memory"]
+        limit += found.get("maxmemory", 0)
+        if found.get("maxmemory"):
+            policy = found.get("maxmemory_policy", policy)
+        else:
+            machine = server.connection_pool.connection_kwargs.get("host")
+            machines[machine] = found.get("total_system_memory", 0)
+    return used, limit + sum(machines.values()), policy
 
 
 def _warnings(grows: int, used: int, limit: int, policy: str) -> list[str]:

@@ -15,6 +15,7 @@ from feast.value_type import ValueType
 
 from feature_repo.stores import dtypes
 from feature_repo.stores.fetch import Answers, Question, question
+from feature_repo.stores.few import Few
 from feature_repo.stores.response import Key, PackedResponse, Part
 from motherlode import names
 from motherlode.errors import StoreError
@@ -95,7 +96,7 @@ class Plan:
                 texts[view.keys] = _texts([values[key] for key in view.keys]) if view.keys else [_NOBODY] * n
         return [view.question.of(texts[view.keys]) for view in self.views]
 
-    def response(self, keys: Sequence[Key], answers: Sequence[Answers], *, versions: bool) -> PackedResponse:
+    def response(self, keys: Sequence[Key], answers: Sequence[Answers | Few], *, versions: bool) -> PackedResponse:
         """The answers to `questions`, as Feast's users get them."""
         parts = [
             Part(view.names, each, view.called, view.version if versions else None)

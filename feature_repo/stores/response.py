@@ -2,29 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from feast.online_response import TIMESTAMP_POSTFIX, OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import python_values_to_proto_values
-from feast.utils import _populate_result_rows_from_columnar
 from feast.value_type import ValueType
-from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 
+from feature_repo.stores.dtypes import KINDS
 from feature_repo.stores.fetch import Answers
-from feature_repo.stores.protos import delimited, to_protos, to_python, to_wire
-
-_SECOND: Final = 1_000_000
-_FEW: Final = 8
-"""Entities up to which protobuf's own constructors are faster than the wire format."""
-_NOTHING: Final = Value()
-_RESULTS: Final = GetOnlineFeaturesResponse.DESCRIPTOR.fields_by_name["results"].number
-_VECTOR: Final = GetOnlineFeaturesResponse.FeatureVector.DESCRIPTOR.fields_by_name
-_STATUSES: Final = _VECTOR["statuses"].number
-_TIMES: Final = _VECTOR["event_timestamps"].number
+from feature_repo.stores.few import Few
+from feature_repo.stores.wire import key_vector
 
 
 @dataclass(frozen=True)
@@ -54,7 +41,7 @@ class Part:
     """
 
     names: Sequence[str]
-    answers: Answers
+    answers: Answers | Few
     view: str
     version: int | None = None
 
@@ -80,8 +67,8 @@ class PackedResponse(OnlineResponse):
         """The response as Feast's feature server sends it; from here on it is what the response consists of."""
         if self._made is None:
             made = GetOnlineFeaturesResponse()
-            protos = {key.name: python_values_to_proto_values(list(key.values), key.dtype) for key in self._keys}
-            _populate_result_rows_from_columnar(made, protos)
+            made.MergeFromString(b"".join([key_vector(KINDS[key.dtype], key.values) for key in self._keys]))
+            made.metadata.feature_names.val.extend([key.name for key in self._keys])
             fill(made, self._parts)
             self._made = made
         return self._made
@@ -96,59 +83,22 @@ class PackedResponse(OnlineResponse):
             if include_event_timestamps:
                 found[f"{key.name}{TIMESTAMP_POSTFIX}"] = [0] * len(key.values)
         for part in self._parts:
-            asked = part.answers.question
-            seconds = (part.answers.event_us // _SECOND).tolist() if include_event_timestamps else []
-            for name, column, kind, values in zip(
-                part.names, asked.columns, asked.kinds, part.answers.values, strict=True
-            ):
-                found[name] = to_python(values, column, kind)
-                if include_event_timestamps:
-                    found[f"{name}{TIMESTAMP_POSTFIX}"] = list(seconds)
+            columns = part.answers.python()
+            if not include_event_timestamps:
+                found.update(zip(part.names, columns, strict=True))
+                continue
+            seconds = part.answers.seconds()
+            for name, column in zip(part.names, columns, strict=True):
+                found[name] = column
+                found[f"{name}{TIMESTAMP_POSTFIX}"] = list(seconds)
         return found
 
 
 def fill(response: GetOnlineFeaturesResponse, parts: Sequence[Part]) -> None:
     """Append views' answers to a response of Feast's."""
+    response.MergeFromString(b"".join([part.answers.wire() for part in parts]))
     versions = response.metadata.feature_view_metadata
     for part in parts:
-        if len(part.answers.event_us) <= _FEW:
-            _append(response, part.answers)
-        else:
-            response.MergeFromString(_wire(part.answers))
         response.metadata.feature_names.val.extend(part.names)
         if part.version is not None and all(entry.name != part.view for entry in versions):
             versions.add(name=part.view, version=part.version)
-
-
-def _append(response: GetOnlineFeaturesResponse, answers: Answers) -> None:
-    """A few entities' answers, message by message: NumPy would take longer to lay them out."""
-    times = [Timestamp(seconds=at // _SECOND, nanos=at % _SECOND * 1000) for at in answers.event_us.tolist()]
-    asked = answers.question
-    for column, kind, values, statuses in zip(
-        asked.columns, asked.kinds, answers.values, answers.statuses.tolist(), strict=True
-    ):
-        protos = [proto or _NOTHING for proto in to_protos(values, column, kind)]
-        response.results.add(values=protos, statuses=statuses, event_timestamps=times)
-
-
-def _wire(answers: Answers) -> bytes:
-    """Answers as entries of a response, the way they go over the wire."""
-    times, asked = _times(answers.event_us), answers.question
-    return b"".join(
-        delimited(_RESULTS, to_wire(values, column, kind) + delimited(_STATUSES, statuses.tobytes()) + times)
-        for column, kind, values, statuses in zip(
-            asked.columns, asked.kinds, answers.values, answers.statuses, strict=True
-        )
-    )
-
-
-def _times(event_us: npt.NDArray[np.int64]) -> bytes:
-    """Event times as entries of `FeatureVector.event_timestamps`; each different one is laid out once."""
-    known: dict[int, bytes] = {}
-    entries: list[bytes] = []
-    for at in event_us.tolist():
-        if (entry := known.get(at)) is None:
-            time = Timestamp(seconds=at // _SECOND, nanos=at % _SECOND * 1000)
-            entry = known[at] = delimited(_TIMES, time.SerializeToString())
-        entries.append(entry)
-    return b"".join(entries)

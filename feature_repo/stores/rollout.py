@@ -4,8 +4,10 @@ Feast's registry keeps each view's watermark. It moves after the data, view by v
 shadow. A rollback leaves it: the generation that comes back is written whole by the next run.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -17,11 +19,13 @@ from feature_repo.stores import runs, shadow
 from feature_repo.stores.compare import Comparison, Thresholds, compare
 from feature_repo.stores.engine import MotherlodeEngine, MotherlodeJob, Watch
 from feature_repo.stores.online import MotherlodeOnlineStore
+from feature_repo.stores.picks import NEVER
 from feature_repo.stores.rows import Packer, micros
 from feature_repo.stores.state import settings_of
 from motherlode import audit, names
 from motherlode.errors import StoreError
 from motherlode.online import live
+from motherlode.online.reader import now_us
 from motherlode.online.writer import Target
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -104,7 +108,7 @@ def incrementally(
         StoreError, DataError: a view cannot be written; the others are done, and its own watermark has not moved.
     """
     tasks = [MaterializationTask(store.project, view, start_of(view, end), end) for view in views]
-    jobs = []
+    began, jobs = time.perf_counter(), []
     for job in engine_of(store).run(tasks, watch):
         if job.failure is None:
             store.registry.apply_materialization(job.task.feature_view, store.project, job.task.start_time, end)
@@ -112,7 +116,7 @@ def incrementally(
                 done(job)
         jobs.append(job)
     _raise(jobs)
-    runs.record(settings_of(store.config), jobs)
+    runs.record(settings_of(store.config), jobs, time.perf_counter() - began)
     return jobs
 
 
@@ -146,7 +150,7 @@ def beside(
     flipped = False
     numbers = shadow.begin(client, project, targets)
     try:
-        jobs = _fill(store, end, views, numbers, watch)
+        jobs, seconds = _fill(store, end, views, numbers, watch)
         comparisons = tuple(
             compare(
                 client,
@@ -156,7 +160,7 @@ def beside(
                     live.read(client, project).generation(job.task.feature_view.name),
                     numbers[job.task.feature_view.name],
                 ),
-                job.rows - job.refused,
+                partial(_held, job),
                 thresholds,
             )
             for job in jobs
@@ -176,7 +180,7 @@ def beside(
     if flipped:
         for job in jobs:
             store.registry.apply_materialization(job.task.feature_view, project, job.task.start_time, end)
-        runs.record(settings, jobs)
+        runs.record(settings, jobs, seconds)
         audit.record(settings, "flip", _named(numbers), forced="yes" if refused else "no")
     return Rollout(flipped=flipped, forced=refused and flipped, comparisons=comparisons)
 
@@ -203,7 +207,10 @@ def back(store: FeatureStore, views: Sequence[str] = ()) -> Mapping[str, int]:
 
 
 def clear(store: FeatureStore) -> int:
-    """Remove shadows that killed runs left; how many rows. Whoever calls holds the lock of the pipeline's commands."""
+    """Remove shadows that killed runs left; how many rows. Whoever calls holds the lock of the pipeline's commands.
+
+    Where a rollback was killed, nothing of what it was to restore goes.
+    """
     left = [view for view in live.read(client_of(store), store.project).shadows if view != names.LIVE]
     known = [view for view in chosen(store) if view.name in left] if left else []
     return shadow.abandon(client_of(store), store.project, targets_of(known)) if known else 0
@@ -226,18 +233,28 @@ def aware(time: datetime) -> datetime:
 
 def _fill(
     store: FeatureStore, end: datetime, views: Sequence[FeatureView], numbers: Mapping[str, int], watch: Watch | None
-) -> list[MotherlodeJob]:
-    """Write shadows whole: what the offline store has, and what was pushed since the watermark."""
+) -> tuple[list[MotherlodeJob], float]:
+    """Write shadows whole: what the offline store has, and what was pushed since the watermark.
+
+    Returns:
+        The jobs, and the seconds that all of them took.
+    """
+    began = time.perf_counter()
     tasks = [MaterializationTask(store.project, view, _EPOCH, end) for view in views]
     jobs = list(engine_of(store).run(tasks, watch, numbers))
+    seconds = time.perf_counter() - began
     _raise(jobs)
     client, writer = client_of(store), _online(store).writer(store.config)
     now = live.read(client, store.project)
     for view, target in zip(views, targets_of(views), strict=True):
         since = _watermark(view)
-        after = shadow.ALL_ROWS if since is None else since
+        after = NEVER if since is None else since
         shadow.carry(client, store.project, target, writer, now.generation(view.name), after)
-    return jobs
+    return jobs, seconds
+
+
+def _held(job: MotherlodeJob) -> int:
+    return job.held(now_us())
 
 
 def _raise(jobs: Sequence[MotherlodeJob]) -> None:

@@ -17,7 +17,7 @@ from feature_repo.stores.join import CREATED, EVENT
 from feature_repo.stores.protos import from_protos
 from feature_repo.stores.values import from_series
 from motherlode import names
-from motherlode.errors import StoreError
+from motherlode.errors import DataError, StoreError
 from motherlode.online.keys import ESCAPES, entity_text, ordered
 from motherlode.online.writer import Target
 from motherlode.packed import Ragged, Schema, Values, encode
@@ -25,6 +25,8 @@ from motherlode.packed import Ragged, Schema, Values, encode
 GRACE: Final = timedelta(days=30)
 """How long a row outlives its time to live, so that *stale* and *unknown* stay two answers."""
 
+_WHOLE: Final = 2**53
+"""Up to here floats tell whole numbers apart."""
 _MICROSECOND: Final = timedelta(microseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -71,6 +73,11 @@ class Packer:
         ttl = dtypes.ttl_us(view)
         self._keep_us = None if ttl is None else ttl + GRACE // _MICROSECOND
 
+    @property
+    def mark(self) -> str:
+        """What a view as a whole was written as: with other columns, or to be kept for longer or shorter, another."""
+        return f"{self.schema.fingerprint:016x}" + ("" if self._keep_us is None else f" {self._keep_us}")
+
     def horizon_us(self, now_us: int) -> int | None:
         """Rows with an event time up to here would be forgotten at once; None: none would."""
         return None if self._keep_us is None else now_us - self._keep_us
@@ -82,7 +89,17 @@ class Packer:
         return self._pack(_texts(frame, self.keys), columns, event, frame[CREATED].fill_null(frame[EVENT]).to_numpy())
 
     def from_feast(self, data: Sequence[FeastRow], now_us: int) -> Packed:
-        """Pack what Feast hands to `online_write_batch`; rows that would be forgotten at once are left out."""
+        """Pack what Feast hands to `online_write_batch`; rows that would be forgotten at once are left out.
+
+        Raises:
+            DataError: a row has no event time, or a value of another type than its view declares.
+        """
+        for number, row in enumerate(data):
+            if row[2] is None or row[2] != row[2]:  # pandas' NaT is not itself
+                raise DataError(
+                    f"Row {number} of {len(data)} for view {self.schema.view!r} has no event time.",
+                    "Give each row its event time; nothing of the batch was written.",
+                )
         horizon = self.horizon_us(now_us)
         kept = [row for row in data if horizon is None or micros(row[2]) > horizon]
         event = np.array([micros(row[2]) for row in kept], dtype=np.int64)
@@ -140,5 +157,21 @@ def _texts(frame: pl.DataFrame, keys: Sequence[str]) -> list[str]:
     for name in keys:
         if frame[name].null_count():
             raise StoreError(f"Join key {name!r} is None.", "Give a string or an integer.")
-    escaped = (pl.col(name).cast(pl.String).str.replace_many(list(ESCAPES), list(ESCAPES.values())) for name in keys)
-    return frame.select(pl.concat_str(escaped, separator="|")).to_series().to_list()
+    texts = (_text(frame[name]).str.replace_many(list(ESCAPES), list(ESCAPES.values())) for name in keys)
+    return pl.select(pl.concat_str(list(texts), separator="|")).to_series().to_list()
+
+
+def _text(key: pl.Series) -> pl.Series:
+    """A join key as text: of whole numbers that came as floats, as pandas has it beside a null, the whole numbers'.
+
+    Raises:
+        DataError: a float is no whole number that a float can tell from its neighbours.
+    """
+    if key.dtype.is_float():
+        wrong = key.filter(~((key == key.round()) & (key.abs() <= _WHOLE)))
+        if len(wrong):
+            raise DataError(
+                f"Join key {key.name!r} is {wrong[0]!r}, a float.", "Write it as an integer or a string column."
+            )
+        key = key.cast(pl.Int64)
+    return key.cast(pl.String)

@@ -1,7 +1,8 @@
 """A new generation of some views beside the one that is read: begun, filled, flipped to, rolled back from, dropped.
 
 While there is a shadow every write goes to both. What was flipped from is kept until the next shadow begins, or until
-it is dropped.
+it is dropped. A rollback makes it the shadow too, and it stays what is kept until the flip: whatever cuts a rollback
+short, there is something to roll back to.
 """
 
 import time
@@ -14,16 +15,14 @@ import msgspec
 import numpy as np
 import redis
 
+from feature_repo.stores.picks import NEVER
+from motherlode import redis_server
 from motherlode.errors import StoreError
 from motherlode.online import live
 from motherlode.online.keys import complete_key, of_key, owned_key, owner
 from motherlode.online.live import Live
 from motherlode.online.writer import OnlineWriter, Target
 
-ALL_ROWS: Final = -(2**62)
-"""Before any event time there is, microseconds."""
-_SCAN: Final = 10_000
-"""Keys that a SCAN step looks at."""
 _BATCH: Final = 1000
 """Keys looked at, or removed, in one round trip."""
 _TRIES: Final = 50
@@ -82,12 +81,16 @@ def flip(client: Any, project: str, shadows: Mapping[str, int]) -> None:
 
 
 def abandon(client: Any, project: str, targets: Sequence[Target]) -> int:
-    """Remove the shadows of views: rows first, since a server without room takes nothing else; how many rows."""
-    shadows = live.read(client, project).shadows
-    views = [target.view for target in targets if target.view in shadows]
+    """Remove the shadows of views: rows first, since a server without room takes nothing else; how many rows.
+
+    One that a rollback made of the previous generation is a shadow no more, and stays as that.
+    """
+    now = live.read(client, project)
+    views = [target.view for target in targets if target.view in now.shadows]
     if not views:
         return 0
-    gone = _drop(client, project, targets, {f"{view}/{shadows[view]}" for view in views})
+    names = {f"{view}/{now.shadows[view]}" for view in views if now.shadows[view] != now.previous.get(view)}
+    gone = _drop(client, project, targets, names) if names else 0
 
     def change(now: Live) -> Live:
         return msgspec.structs.replace(now, shadows=_without(now.shadows, views))
@@ -131,17 +134,28 @@ def rollback(
                 "One is kept from a flip (`motherlode materialize --shadow`) until the next, or --drop-previous.",
             )
     back = {target.view: now.previous[target.view] for target in targets}
+    _doom(client, project, list(back), previous=False)  # a shadow that a killed run left
 
     # First every write goes to both, so that nothing is lost between the copy and the flip.
     def both(now: Live) -> Live:
-        return msgspec.structs.replace(now, shadows={**now.shadows, **back}, previous=_without(now.previous, back))
+        return msgspec.structs.replace(now, shadows={**now.shadows, **back})
+
+    def only_live(now: Live) -> Live:
+        return msgspec.structs.replace(now, shadows=_without(now.shadows, back))
 
     live.switch(client, project, both)
-    for target in targets:
-        client.unlink(complete_key(project, target.view, back[target.view]))
-        after = since.get(target.view)
-        carry(client, project, target, writer, now.generation(target.view), ALL_ROWS if after is None else after)
-    flip(client, project, back)
+    try:
+        for target in targets:
+            client.unlink(complete_key(project, target.view, back[target.view]))
+            after = since.get(target.view)
+            carry(client, project, target, writer, now.generation(target.view), NEVER if after is None else after)
+        flip(client, project, back)
+    except BaseException:
+        # Where the server is gone, whoever clears shadows next does it.
+        with suppress(redis.RedisError, StoreError):
+            live.switch(client, project, only_live)
+        raise
+    sweep(client, project, targets)
     return back
 
 
@@ -214,19 +228,13 @@ def sweep(client: Any, project: str, targets: Sequence[Target]) -> int:
 
 def keys_of(client: Any, project: str, view: str, generation: int) -> Iterator[bytes]:
     """The row keys of one generation of a view, in no order; a few may come twice."""
-    pattern = f"{literal(project)}/{literal(view)}/{generation}/{{*"
-    found: Iterator[bytes] = client.scan_iter(match=pattern, count=_SCAN)
-    return found
+    for keys in redis_server.scan(client, f"{redis_server.literal(f'{project}/{view}/{generation}/')}{{*"):
+        yield from keys
 
 
 def entity_of_key(key: bytes) -> str:
     """The entity text of a row key: what stands behind the last brace, since it has none itself."""
     return key.decode().rpartition("}")[2]
-
-
-def literal(text: str) -> str:
-    """Text that a Redis pattern takes as it is."""
-    return "".join(f"\\{mark}" if mark in "*?[]\\^" else mark for mark in text)
 
 
 def _doom(client: Any, project: str, views: Sequence[str], *, previous: bool = True) -> None:
@@ -247,18 +255,16 @@ def _drop(client: Any, project: str, targets: Sequence[Target], names: set[str])
     """Remove the rows of generations, by `<view>/<generation>`, in one scan; how many there were."""
     indexed = tuple(f"{project}/{target.view}/".encode() for target in targets if target.indexed)
     prefixes = tuple(f"{project}/{name}/{{".encode() for name in names)
-    only = f"{literal(next(iter(names)))}/{{*" if len(names) == 1 else "*"
-    scanned = client.scan_iter(match=f"{literal(project)}/{only}", count=_SCAN)
+    only = f"{redis_server.literal(next(iter(names)))}/{{*" if len(names) == 1 else "*"
+    scanned = redis_server.scan(client, f"{redis_server.literal(project)}/{only}")
     gone = 0
-    for keys in _chunks(key for key in scanned if key.startswith(prefixes)):
-        owners = [of_key(project, owner(entity_of_key(key))) if key.startswith(indexed) else None for key in keys]
+    for keys in _chunks(key for found in scanned for key in found if key.startswith(prefixes)):
+        gone += redis_server.unlink(client, keys)
         with client.pipeline(transaction=False) as pipeline:
             for key in keys:
-                pipeline.unlink(key)
-            for key, of in zip(keys, owners, strict=True):
-                if of is not None:
-                    pipeline.srem(of, key)
-            gone += sum(pipeline.execute()[: len(keys)])
+                if key.startswith(indexed):
+                    pipeline.srem(of_key(project, owner(entity_of_key(key))), key)
+            pipeline.execute()
     for name in names:
         view, _, generation = name.rpartition("/")
         client.unlink(complete_key(project, view, int(generation)))

@@ -17,6 +17,7 @@ from feature_repo.stores.join import CREATED, EVENT, ROW
 from feature_repo.stores.picks import NEVER, Marks
 from feature_repo.stores.rows import Packer
 from feature_repo.stores.sources import Source
+from motherlode.errors import DataError
 
 BATCH: Final = 1 << 23
 """Bytes of columns that are packed and written at a time."""
@@ -143,11 +144,30 @@ def batches(source: Source, marks: Marks, packer: Packer, after: int = 0) -> Ite
         mine = wanted[start : start + lot.height]
         if not mine.any():
             continue
+        _require_whole(source, packer, lot)
         frame = lot.select(source.event_us(), source.created_us(), *packer.keys, *features)
         kept = frame if mine.all() else frame.filter(pl.Series(mine))
         height = max(1, min(kept.height, BATCH * kept.height // max(1, int(kept.estimated_size()))))
         ends = _ends(mine, start, height)
         yield from zip(ends, kept.iter_slices(height), strict=True)
+
+
+def _require_whole(source: Source, packer: Packer, lot: pl.DataFrame) -> None:
+    """Check that no number loses its fraction where the view declares whole ones.
+
+    Raises:
+        DataError: one would, naming it.
+    """
+    for column in packer.schema.columns:
+        if source.schema[column.name].is_float() and dtypes.polars_type(column.dtype).is_integer():
+            values = lot[column.name].drop_nulls()
+            wrong = values.filter(values.is_finite() & (values != values.round()))
+            if len(wrong):
+                raise DataError(
+                    f"Column {column.name!r} of view {packer.schema.view!r} holds {wrong[0]!r}, and is declared "
+                    f"{column.dtype}.",
+                    "Declare it Float64, or round it in its source.",
+                )
 
 
 def _ends(mine: Marks, start: int, height: int) -> list[int]:

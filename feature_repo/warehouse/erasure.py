@@ -108,7 +108,8 @@ def erase(settings: Settings, outside_ids: Sequence[str]) -> list[Place]:
         candidate = _made(settings, on_disk, projects[0], ids, found)
         _require_none(settings, candidate, ids)
         _flip(settings, projects[0], on_disk, candidate)
-        return _cleared(settings, candidate, held.after(settings, places, on_disk, candidate))
+        figures = candidate.loads[-1].number if len(candidate.loads) > len(on_disk.loads) else 0
+        return _cleared(settings, candidate, held.after(settings, places, on_disk, candidate), figures)
 
 
 def join_keys(settings: Settings, outside_ids: Sequence[str], *, merged: bool = True) -> set[str]:
@@ -140,6 +141,27 @@ def person(settings: Settings, outside_ids: Sequence[str]) -> list[str]:
     everybody = tables.identities(settings, known.identities)
     found = everybody.filter(pl.col(names.CUSTOMER_ID).is_in(keys))[names.OUTSIDE_ID].to_list()
     return sorted({*_texts(outside_ids), *found})
+
+
+def visitors(settings: Settings, outside_ids: Sequence[str]) -> list[str]:
+    """The cookies and devices that are customers' alone, as raw has them; ascending.
+
+    Raises:
+        DataError: as `find`.
+    """
+    known = events.taken_in(settings, state.read(settings))
+    return sorted(_trace(settings, known, _projects(settings, known), _texts(outside_ids)).alone.get("visitor", ()))
+
+
+def equal(settings: Settings, outside_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Raw files → columns of others' times and money that hold a number which equals an id, and stay as they are.
+
+    Raises:
+        DataError: as `find`.
+    """
+    known = events.taken_in(settings, state.read(settings))
+    found = _trace(settings, known, _projects(settings, known), _texts(outside_ids)).equal
+    return {path: sorted(names_) for path, names_ in sorted(found.items())}
 
 
 def tombstones(settings: Settings, outside_ids: Sequence[str], at: datetime, certificate: str) -> list[Tombstone]:
@@ -252,8 +274,8 @@ def _landed(settings: Settings, each: Landed, told: Mapping[str, tuple[Path, int
         return each
     target, rows = told[each.path]
     erased = each.erased + each.rows - rows
-    # A segment keeps its name: this tells a load that what is made of it is to be made anew.
-    how = {**each.how, "erased": str(erased)} if events.live(each) else each.how
+    # A segment keeps its name: this tells a load that what is made of it is to be made anew. Its rows may be as many.
+    how = {**each.how, "erased": sha256(target)} if events.live(each) else each.how
     return msgspec.structs.replace(
         each,
         how=how,
@@ -322,13 +344,17 @@ def _record(settings: Settings, on_disk: State, candidate: State) -> None:
             audit.record(settings, ACTION, part.path, sha256=part.sha256)
 
 
-def _cleared(settings: Settings, known: State, places: list[Place]) -> list[Place]:
-    """Delete what the state does not name, and what was measured of rows that are gone; write the report anew."""
+def _cleared(settings: Settings, known: State, places: list[Place], figures: int = 0) -> list[Place]:
+    """Delete what the state does not name, and what was measured of rows that are gone; write the report anew.
+
+    Args:
+        figures: the load whose figures are new: those of the loads before it go.
+    """
     sweep.sweep(settings, known)
     shutil.rmtree(settings.home / upgrade.BESIDE, ignore_errors=True)
     for folder in settings.home.glob(f"{files.STAGING}*"):
         shutil.rmtree(folder, ignore_errors=True)
-    for path in held.measured(settings, known):
+    for path in held.measured(settings, known, figures):
         path.unlink(missing_ok=True)
     page = settings.home / measurement.FOLDER / report.PAGE
     if page.exists() and known.loads:

@@ -3,7 +3,7 @@
     folder.json                      salt, retention and whose backups these are; in the clear, with a MAC
     manifests/<utc>-<id>.manifest    one backup each, sealed
     objects/<2 hex>/<64 hex>         one content each, sealed, once for all backups that hold it
-    tombstones.jsonl                 the copy of the home's erasure ledger (`motherlode.backup.places`)
+    tombstones.jsonl                 the copy of the home's erasure ledger, with a MAC (`motherlode.backup.places`)
 
 A file gets its name when it is whole and on the disk, a manifest after all that it names: a backup that is killed does
 not count, and what it stored is used by the next one or removed.
@@ -19,9 +19,11 @@ from typing import BinaryIO, Final, Self
 
 import msgspec
 
+from motherlode.backup import disk, places
 from motherlode.backup.manifest import SUFFIX, Manifest
 from motherlode.backup.seal import SALT, SEGMENT, Seal
 from motherlode.errors import SettingsError, StoreError
+from motherlode.online.tombstones import LEDGER
 from motherlode.settings import Settings
 
 HEADER: Final = "folder.json"
@@ -111,6 +113,8 @@ class Folder:
             StoreError: something else lies there, or it cannot be written.
         """
         others = [each.name for each in path.iterdir() if not each.name.startswith(".")] if path.is_dir() else []
+        if others == [LEDGER]:
+            others = []  # of a first backup that was killed: it is written before the folder's own file
         if others:
             raise StoreError(
                 f"{path} holds something else: {sorted(others)[0]}, and no {HEADER}.", "Name an empty folder."
@@ -121,6 +125,11 @@ class Folder:
             salt=salt.hex(), keep_days=keep_days, project=project, erasure_key=erasure_key, check=seal.mac(salt)
         )
         folder = cls(path, header, seal)
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            places.tell(path, seal.telling, [], anew=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
         folder.keep(keep_days)
         return folder
 
@@ -168,14 +177,15 @@ class Folder:
 
     # ----------------------------------------------------------------------- manifests
 
-    def manifests(self) -> list[Manifest]:
-        """Every backup, the newest last.
-
-        Raises:
-            StoreError: one was changed or cannot be read, naming it.
-        """
-        found = [self._manifest(path) for path in (self.path / _MANIFESTS).glob(f"*{SUFFIX}")]
-        return sorted(found, key=lambda each: (each.at, each.id))
+    def manifests(self) -> tuple[list[Manifest], dict[Path, StoreError]]:
+        """Every backup that can be read, the newest last; and why the others cannot."""
+        found, damaged = [], {}
+        for path in sorted((self.path / _MANIFESTS).glob(f"*{SUFFIX}")):
+            try:
+                found.append(self._manifest(path))
+            except StoreError as error:  # every backup stands by itself
+                damaged[path] = error
+        return sorted(found, key=lambda each: (each.at, each.id)), damaged
 
     def _manifest(self, path: Path) -> Manifest:
         return Manifest.from_bytes(b"".join(self.seal.read(path)), str(path))
@@ -212,12 +222,9 @@ class Folder:
             if target is not None:
                 target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 temporary.replace(target)
-                _sync(target.parent)
+                disk.sync(target.parent)
         except OSError as error:
-            raise StoreError(
-                f"{self.path} cannot be written: {error.strerror or error}.",
-                "Make room on its disk, or name another folder; the backups that are there stay.",
-            ) from error
+            raise _unwritable(self.path, error) from error
         finally:
             with suppress(OSError):  # where the folder cannot be, neither can it
                 temporary.unlink(missing_ok=True)
@@ -258,9 +265,8 @@ def secret(settings: Settings) -> str:
     return settings.backup_key
 
 
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be written: {error.strerror or error}.",
+        "Make room on its disk, or name another folder; the backups that are there stay.",
+    )

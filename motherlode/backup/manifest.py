@@ -1,6 +1,7 @@
 """What a backup is: the files of a home at one time, each by the digest of its content."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Literal, Self
 
 import msgspec
@@ -9,6 +10,7 @@ from motherlode.errors import StoreError
 
 VERSION: Final = 1
 SUFFIX: Final = ".manifest"
+_STAMP: Final = "%Y%m%dT%H%M%SZ"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +62,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Of its file: when, and its id."""
-        return f"{self.at:%Y%m%dT%H%M%SZ}-{self.id}{SUFFIX}"
+        return f"{self.at:{_STAMP}}-{self.id}{SUFFIX}"
+
+    @staticmethod
+    def time(path: Path) -> datetime:
+        """When a backup began, as the name of its file has it; the earliest time there is where it has none."""
+        try:
+            return datetime.strptime(path.name.partition("-")[0], _STAMP).replace(tzinfo=UTC)
+        except ValueError:
+            return datetime.min.replace(tzinfo=UTC)
 
     @property
     def size(self) -> int:

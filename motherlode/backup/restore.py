@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,10 +21,10 @@ from motherlode import audit
 from motherlode.backup import places, take
 from motherlode.backup.folder import Folder, locked, secret
 from motherlode.backup.manifest import Entry, Manifest
-from motherlode.errors import DataError, StoreError
+from motherlode.errors import StoreError
 from motherlode.lock import exclusive
 from motherlode.online import tombstones
-from motherlode.online.tombstones import Tombstones
+from motherlode.online.tombstones import Tombstone, Tombstones
 from motherlode.settings import Settings
 
 _LEDGER: Final = f"{tombstones.FOLDER}/{tombstones.LEDGER}"
@@ -32,7 +32,9 @@ _NOT_YET: Final = "RESTORING"
 """A file in a home that is not whole yet, for people who find it."""
 _SIGNS: Final = ("warehouse.json", audit.LOG, "registry.db", places.PLACES)
 """What tells a home from any other folder: one of these lies in it."""
-_DAMAGED: Final = "Restore the folder of backups from a copy, or restore another backup (`--list`)."
+_DAMAGED: Final = (
+    "Restore the folder of backups from a copy, or another backup by --at: `motherlode backup FOLDER --list` shows all."
+)
 
 Advance = Callable[[int, int], None]
 """Told how many bytes of how many are done."""
@@ -50,48 +52,61 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
         manifest: the backup that it is of.
         erased: how many identifiers its ledger holds.
         later: how many of them were erased after the backup was taken.
+        damaged: why other backups of the folder cannot be read.
     """
 
     settings: Settings
     manifest: Manifest
     erased: int
     later: int
+    damaged: tuple[str, ...] = ()
 
 
-def listed(settings: Settings, path: Path) -> tuple[Folder, list[Manifest]]:
-    """A folder and its backups, the newest last.
+def listed(settings: Settings, path: Path) -> tuple[Folder, list[Manifest], list[str]]:
+    """A folder, its backups, the newest last, and why others cannot be read.
 
     Raises:
-        StoreError, SettingsError: there is no key or another one, no backup, or one that was changed.
+        StoreError, SettingsError: there is no key or another one, or no folder of backups.
     """
     key = secret(settings)
     with locked(path, alone=False):
         folder = Folder.open(path, key)
-        return folder, folder.manifests()
+        manifests, damaged = folder.manifests()
+        return folder, manifests, list(map(str, damaged.values()))
 
 
 def verify(settings: Settings, path: Path, advance: Advance = _quiet) -> int:
     """Read and authenticate every backup of a folder, and each content once; returns the bytes read.
 
     Raises:
-        StoreError, SettingsError: as `listed`; a content is missing or was changed, naming it.
+        StoreError, SettingsError: as `listed`; a backup, a content or the tombstones are missing or were changed,
+            naming it.
     """
     key = secret(settings)
     with locked(path, alone=False):
         folder = Folder.open(path, key)
-        entries = {each.sha256: each for manifest in folder.manifests() for each in manifest.files if each.sha256}
+        manifests, damaged = folder.manifests()
+        for error in damaged.values():
+            raise error
+        places.told(path, folder.seal.telling)
+        entries = {each.sha256: each for manifest in manifests for each in manifest.files if each.sha256}
         size, done = sum(each.size for each in entries.values()), 0
         for entry in entries.values():
             for part in _opened(folder, entry):
                 done += len(part)
                 advance(done, size)
-        places.told(path)
     return size
 
 
 @contextmanager
 def restored(
-    settings: Settings, path: Path, *, at: str = "", force: bool = False, advance: Advance = _quiet
+    settings: Settings,
+    path: Path,
+    *,
+    at: str = "",
+    force: bool = False,
+    without_tombstones: bool = False,
+    advance: Advance = _quiet,
 ) -> Iterator[Restored]:
     """Make a home from a backup; it is in its place when the block ends well, and nothing is left of it else.
 
@@ -103,10 +118,13 @@ def restored(
         at: the beginning of a backup's id, or a time (ISO 8601; UTC where it has no zone): the newest backup not after
             it. "": the newest.
         force: replace a home that lies there.
+        without_tombstones: go on where the folder's tombstones are missing or were changed, with those of its backups:
+            who was erased after the newest one comes back.
         advance: told of the bytes done.
 
     Raises:
-        StoreError, SettingsError: as `verify`; there is no such backup; something lies where the home is to be; its
+        StoreError, SettingsError: there is no key or another one; the backup or the tombstones are missing or were
+            changed; there is no such backup; something lies where the home is to be; its
             tombstones are told by another key; it cannot be written.
         DataError: a ledger cannot be read.
     """
@@ -116,8 +134,12 @@ def restored(
     with ExitStack() as stack:
         stack.enter_context(locked(path, alone=False))
         folder = Folder.open(path, key)
-        manifests = folder.manifests()
+        manifests, damaged = folder.manifests()
+        if not manifests:
+            for error in damaged.values():
+                raise error
         manifest = chosen(manifests, at, path)
+        since = _told(folder, without_tombstones)
         _make(beside)
         made = replace(settings, home=beside)
         stack.enter_context(exclusive(made, "restore"))
@@ -127,9 +149,15 @@ def restored(
         try:
             _clear(beside)
             _write(folder, manifest, beside, advance)
-            later = _merge(folder, manifests[-1], made, manifest, home)
-            yield Restored(settings=made, manifest=manifest, erased=len(Tombstones(made)), later=later)
-            places.register(made, path)
+            later = _merge(folder, [*since, *_ledger_of(folder, manifests[-1])], made, manifest, home)
+            yield Restored(
+                settings=made,
+                manifest=manifest,
+                erased=len(Tombstones(made)),
+                later=later,
+                damaged=tuple(map(str, damaged.values())),
+            )
+            places.register(made, path, folder.seal.telling)
             (beside / _NOT_YET).unlink()
             (beside / "restore.lock").unlink()
             beside.chmod(manifest.mode)
@@ -166,7 +194,10 @@ def chosen(manifests: list[Manifest], at: str, path: Path) -> Manifest:
     try:
         time = datetime.fromisoformat(at)
     except ValueError:
-        raise StoreError(f"{at!r} is neither the id of a backup nor a time.", f"`--list` shows all. {known}") from None
+        raise StoreError(
+            f"{at!r} is neither the id of a backup that can be read nor a time.",
+            f"`motherlode backup FOLDER --list` shows all. {known}",
+        ) from None
     time = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
     if before := [each for each in manifests if each.at <= time]:
         return before[-1]
@@ -255,10 +286,20 @@ def _below(home: Path, entry: Entry) -> Path:
     return home / path
 
 
-def _merge(folder: Folder, newest: Manifest, made: Settings, manifest: Manifest, home: Path) -> int:
+def _told(folder: Folder, without_tombstones: bool) -> list[Tombstone]:
+    """The folder's own tombstones."""
+    try:
+        return places.told(folder.path, folder.seal.telling)
+    except StoreError:
+        if not without_tombstones:
+            raise
+        return []
+
+
+def _merge(folder: Folder, found: Sequence[Tombstone], made: Settings, manifest: Manifest, home: Path) -> int:
     """Put every tombstone that is known of into the home's ledger; returns how many the backup lacked.
 
-    Known of are those of the folder's copy, of the folder's newest backup, and of the home that is replaced.
+    Known of are those of the folder's copy and of its newest backup (`found`), and of the home that is replaced.
     """
     if take.erasure_mark(made) != manifest.erasure_key or manifest.erasure_key != folder.header.erasure_key:
         raise StoreError(
@@ -266,23 +307,19 @@ def _merge(folder: Folder, newest: Manifest, made: Settings, manifest: Manifest,
             "Set MOTHERLODE_ERASURE_KEY as it was when the backup was taken, or unset it where it was not set.",
         )
     ledger = Tombstones(made)
-    found = [*places.told(folder.path), *_ledger_of(folder, newest)]
     before = replace(made, home=home)
     if (home / _LEDGER).exists() and take.erasure_mark(before) == manifest.erasure_key:
-        found += Tombstones(before).all()
+        found = [*found, *Tombstones(before).all()]
     every = {(each.kind, each.digest): each for each in found}
     return ledger.add(list(every.values())) if every else 0
 
 
-def _ledger_of(folder: Folder, manifest: Manifest) -> list[tombstones.Tombstone]:
+def _ledger_of(folder: Folder, manifest: Manifest) -> list[Tombstone]:
     entry = next((each for each in manifest.files if each.path == _LEDGER), None)
     if entry is None:
         return []
     content = b"".join(_opened(folder, entry)).rpartition(b"\n")[0]
-    try:
-        return [msgspec.json.decode(line, type=tombstones.Tombstone) for line in content.splitlines() if line]
-    except msgspec.DecodeError as error:
-        raise DataError(f"{_LEDGER} in backup {manifest.id} holds no tombstone in a line: {error}.", _DAMAGED) from None
+    return list(tombstones.parsed(content, f"{_LEDGER} in backup {manifest.id}"))
 
 
 def _swap(beside: Path, home: Path) -> None:

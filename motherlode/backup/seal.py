@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -48,13 +49,18 @@ class Seal:
     Args:
         secret: `MOTHERLODE_BACKUP_KEY`.
         salt: the folder's, 32 bytes.
+
+    Attributes:
+        telling: the key that vouches for the folder's tombstones, 32 bytes. A home keeps it, so that an erasure can
+            tell the folder without the key of backups; it opens nothing.
     """
 
     def __init__(self, secret: str, salt: bytes) -> None:
-        master = hashlib.scrypt(secret.encode(), salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=1, maxmem=1 << 26, dklen=_KEY)
+        master = _master(secret, salt)
         self._content = _derived(master, b"content")
         self._names = _derived(master, b"names")
         self._vouching = _derived(master, b"vouching")
+        self.telling = _derived(master, b"tombstones")
 
     def name(self, sha256: str) -> str:
         """What the object with this content is called: 64 hex digits that tell nothing of it."""
@@ -109,6 +115,12 @@ class Seal:
             if not after:
                 return
             segment, number = after, number + 1
+
+
+@lru_cache(maxsize=4)
+def _master(secret: str, salt: bytes) -> bytes:
+    """A folder's key: derived once, however often a process opens the folder."""
+    return hashlib.scrypt(secret.encode(), salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=1, maxmem=1 << 26, dklen=_KEY)
 
 
 def _changed(path: Path) -> StoreError:

@@ -15,7 +15,7 @@ from motherlode import __version__
 from motherlode.backup import content, places
 from motherlode.backup.folder import HEADER, KEEP_DAYS, Folder, locked, secret
 from motherlode.backup.manifest import Entry, Manifest
-from motherlode.errors import MotherlodeError, StoreError
+from motherlode.errors import StoreError
 from motherlode.lock import exclusive
 from motherlode.online.tombstones import Tombstones
 from motherlode.settings import Settings
@@ -38,6 +38,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
         expired: ids of backups that were removed, because they were older than the folder keeps them.
         freed: bytes of contents that no backup holds any more.
         problem: why nothing was removed: a backup in the folder cannot be read; "" where all is well.
+        dropped: files of backups that could not be read and were removed: they are over, or this is a full one.
     """
 
     manifest: Manifest
@@ -46,6 +47,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     expired: tuple[str, ...]
     freed: int
     problem: str = ""
+    dropped: tuple[str, ...] = ()
 
 
 def take(
@@ -61,15 +63,16 @@ def take(
     Args:
         settings: whose home, and the key to encrypt by.
         path: the folder; made where it is not there.
-        full: read every file, and store anew what is damaged in the folder; else only files that were written since
-            the backup before are read. The first is full either way.
+        full: read every file, store anew what is damaged in the folder, its tombstones too, and remove backups that
+            cannot be read; else only files that were written since the backup before are read. The first is full
+            either way.
         keep_days: how long a backup is kept from now on; as it was by default, `KEEP_DAYS` at first.
         advance: told of the bytes done.
 
     Raises:
         SettingsError: there is no key.
         StoreError: there is no home, another process changes it, the folder is another home's, was made by another
-            key, or cannot be written: no backup is added.
+            key, or cannot be written; its tombstones are missing or were changed: no backup is added.
     """
     key = secret(settings)
     if not settings.home.is_dir():
@@ -81,16 +84,31 @@ def take(
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(path, alone=True):
             folder = _folder(path, key, settings, mark, keep_days)
-            places.register(settings, path)
+            ledger, telling = Tombstones(settings).all(), folder.seal.telling
+            try:
+                places.tell(path, telling, ledger)
+            except StoreError:
+                if not full:
+                    raise
+                places.tell(path, telling, ledger, anew=True)
+            places.register(settings, path, telling)
             folder.clear()
-            before, problem = _known(folder)
-            manifest, read, stored = _Copy(settings, folder, before[-1] if before else None, full, advance).run(mark)
+            limit = datetime.now(UTC) - timedelta(days=folder.header.keep_days)
+            before, damaged = folder.manifests()
+            dropped = [path for path in damaged if full or Manifest.time(path) < limit]
+            # What a damaged backup held nobody can tell: the next one reads all, and nothing old is removed.
+            last = before[-1] if before and not damaged else None
+            manifest, read, stored = _Copy(settings, folder, last, full, advance).run(mark)
             folder.enter(manifest)
-            places.tell(path, Tombstones(settings).all())
-            if problem:
-                return Taken(manifest=manifest, read=read, stored=stored, expired=(), freed=0, problem=problem)
+            for each in dropped:  # over, or of no use to anybody beside the new one
+                each.unlink(missing_ok=True)
+            names = tuple(each.name for each in dropped)
+            if problem := "; ".join(str(error) for each, error in damaged.items() if each not in dropped):
+                return Taken(
+                    manifest=manifest, read=read, stored=stored, expired=(), freed=0, problem=problem, dropped=names
+                )
             expired, freed = expire(folder, [*before, manifest], manifest.at)
-    return Taken(manifest=manifest, read=read, stored=stored, expired=expired, freed=freed)
+    return Taken(manifest=manifest, read=read, stored=stored, expired=expired, freed=freed, dropped=names)
 
 
 def erasure_mark(settings: Settings) -> str:
@@ -138,14 +156,6 @@ def _folder(path: Path, key: str, settings: Settings, mark: str, keep_days: int 
     if keep_days is not None and keep_days != folder.header.keep_days:
         folder.keep(keep_days)
     return folder
-
-
-def _known(folder: Folder) -> tuple[list[Manifest], str]:
-    """The backups so far. Where one is damaged a new one is taken all the same, by itself, and nothing is removed."""
-    try:
-        return folder.manifests(), ""
-    except MotherlodeError as error:
-        return [], str(error)
 
 
 class _Copy:

@@ -58,6 +58,8 @@ def backup(folder: Path, full: bool, keep_days: int | None, show: bool, verify: 
     )
     if taken.expired:
         console.print(f"{len(taken.expired)} older ones were removed, {taken.freed / 1e6:,.1f} MB.", soft_wrap=True)
+    for name in taken.dropped:
+        console.print(f"{name} could not be read, and was removed.", soft_wrap=True)
     if taken.problem:
         console.print(f"[bold]Nothing old was removed[/]: {taken.problem}", soft_wrap=True)
 
@@ -69,7 +71,7 @@ def _verify(console: Console, settings: Settings, folder: Path) -> None:
 
 
 def _list(console: Console, settings: Settings, folder: Path) -> None:
-    opened, manifests = listed(settings, folder)
+    opened, manifests, damaged = listed(settings, folder)
     days = opened.header.keep_days
     table = Table()
     for heading in ("id", "taken at (UTC)", "kind", "files", "MB"):
@@ -79,3 +81,5 @@ def _list(console: Console, settings: Settings, folder: Path) -> None:
         table.add_row(*cells)
     console.print(f"Backups in {folder}, kept for {days} days; the newest one is kept however old.", soft_wrap=True)
     console.print(table)
+    for problem in damaged:
+        console.print(f"Cannot be read: {problem}", soft_wrap=True, markup=False)

@@ -24,19 +24,23 @@ _TOLD: Final = {
 
 @click.command()
 @click.argument("views", nargs=-1, metavar="[VIEW]...")
-@click.option("--full", "kind", flag_value="full", help="Everything that the snapshots hold, not the next run alone.")
-@click.option("--shadow", "kind", flag_value="shadow", help="A new generation, as `materialize --shadow` writes it.")
+@click.option("--full", is_flag=True, help="Everything that the snapshots hold, not the next run alone.")
+@click.option("--shadow", is_flag=True, help="A new generation, as `materialize --shadow` writes it.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @options.home
-def plan(views: tuple[str, ...], kind: Kind | None, as_json: bool, home: Path | None) -> None:
+def plan(views: tuple[str, ...], full: bool, shadow: bool, as_json: bool, home: Path | None) -> None:
     """Predict rows, Redis' memory and time of the next `motherlode materialize`.
 
-    A few rows of each view are packed, and lie in Redis for a moment to be weighed; nothing else is written.
+    A few rows of each view are packed; keys and zeros as long as these lie in Redis for a moment to be weighed, where
+    it evicts nothing. Nothing else is written.
     """
+    if full and shadow:
+        raise click.UsageError("--full and --shadow are two things: give one.")
+    kind: Kind = "full" if full else "shadow" if shadow else "incremental"
     unbound = Settings.from_env(home=home)
     pipeline.require_features(unbound)
     with running(unbound) as settings:
-        planned = store.plan(settings, kind or "incremental", views=views)
+        planned = store.plan(settings, kind, views=views)
     if as_json:
         click.echo(msgspec.json.encode(planned).decode())
     else:

@@ -19,8 +19,13 @@ from motherlode.settings import Settings
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--at", default="", help="A backup's id, or a time (UTC): the newest backup not after it. [the newest]")
 @click.option("--force", is_flag=True, help="Replace the home that lies there.")
+@click.option(
+    "--without-tombstones",
+    is_flag=True,
+    help="Where FOLDER's tombstones are lost: restore all the same. Who was erased after the newest backup comes back.",
+)
 @options.home
-def restore(folder: Path, at: str, force: bool, home: Path | None) -> None:
+def restore(folder: Path, at: str, force: bool, without_tombstones: bool, home: Path | None) -> None:
     """Restore the home from a backup in FOLDER, by MOTHERLODE_BACKUP_KEY.
 
     Each content is held against its digest, and whoever was erased since the backup is erased from it, before anything
@@ -29,7 +34,14 @@ def restore(folder: Path, at: str, force: bool, home: Path | None) -> None:
     settings = Settings.from_env(home=home)
     console, started = Console(highlight=False), time.perf_counter()
     with Stages(console).flow("restore") as flow:
-        process = restored(settings, folder, at=at, force=force, advance=lambda done, size: flow("", done, size or 1))
+        process = restored(
+            settings,
+            folder,
+            at=at,
+            force=force,
+            without_tombstones=without_tombstones,
+            advance=lambda done, size: flow("", done, size or 1),
+        )
         with process as made:
             if made.erased:
                 flow("erasing again", 0, 1)
@@ -48,4 +60,6 @@ def restore(folder: Path, at: str, force: bool, home: Path | None) -> None:
             "after the backup.",
             soft_wrap=True,
         )
+    for problem in made.damaged:
+        console.print(f"Another backup cannot be read: {problem}", soft_wrap=True, markup=False)
     console.print("Run `motherlode materialize` for its online rows.")

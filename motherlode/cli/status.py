@@ -14,7 +14,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from feature_repo.freshness.measure import Freshness, ViewFreshness, measure
+from feature_repo.freshness.measure import Freshness, Mart, ViewFreshness, measure
 from feature_repo.freshness.metrics import CONTENT_TYPE, exposition
 from feature_repo.warehouse import state
 from motherlode import bundle
@@ -27,6 +27,7 @@ _HEADINGS: Final = (
     *("view", "built", "online", "cover", "age p50", "p95", "max", "stale", "in 1 d", "null", "lag", "MB"),
 )
 _HOST: Final = "127.0.0.1"
+_EVERY: Final = 15
 _PRINT: Final = "-"
 _DASH: Final = "–"
 
@@ -41,13 +42,19 @@ _DASH: Final = "–"
     help="Print it as Prometheus metrics, or write them to FILE, for the node exporter's textfile collector.",
 )
 @click.option("--listen", type=click.IntRange(1, 65535), metavar="PORT", help="Serve /metrics on this machine alone.")
-@click.option("--every", type=click.IntRange(min=1), default=15, show_default=True, help="Measure at most so often, s.")
+@click.option(
+    "--every", type=click.IntRange(min=1), help=f"With --listen: measure at most so often, s.  [default: {_EVERY}]"
+)
 @options.home
-def status(as_json: bool, prometheus: str | None, listen: int | None, every: int, home: Path | None) -> None:
+def status(as_json: bool, prometheus: str | None, listen: int | None, every: int | None, home: Path | None) -> None:
     """Show each view's online rows: ages, coverage, nulls, what goes stale, how far the mart is ahead; and the bundle.
 
     Of a large store a sample is looked at, and counts are estimates (≈). Exits with 1 where the store does not answer.
     """
+    if as_json + (prometheus is not None) + (listen is not None) > 1:
+        raise click.UsageError("--json, --prometheus and --listen are three things: give one.")
+    if every is not None and listen is None:
+        raise click.UsageError("--every belongs to --listen.")
     unbound = Settings.from_env(home=home)
     if not unbound.home.is_dir():
         raise StoreError(
@@ -55,7 +62,7 @@ def status(as_json: bool, prometheus: str | None, listen: int | None, every: int
         )
     state.read(unbound)  # an older version's home is upgraded first
     if listen is not None:
-        _serve(unbound, listen, every)
+        _serve(unbound, listen, every or _EVERY)
         return
     found = _measured(unbound)
     if as_json:
@@ -163,7 +170,7 @@ def _bundle(settings: Settings) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """In one step: a collector that reads meanwhile sees the metrics before or those after."""
+    """In one step: a collector that reads meanwhile sees the metrics before or those after, and no file between."""
     temporary = path.with_name(f".{path.name}.new")
     try:
         temporary.write_text(text)
@@ -182,11 +189,12 @@ class _Scraped:
         self._lock = threading.Lock()
         self._made = -float("inf")
         self._text = b""
+        self._mart = Mart()
 
     def text(self) -> bytes:
         with self._lock:
             if time.monotonic() - self._made >= self._every:
-                self._text = exposition(measure(self._settings)).encode()
+                self._text = exposition(measure(self._settings, mart=self._mart)).encode()
                 self._made = time.monotonic()
             return self._text
 
@@ -206,6 +214,9 @@ def _serve(settings: Settings, port: int, every: int) -> None:
                     text = scraped.text()
                 except MotherlodeError as error:
                     self.send_error(503, error.problem)
+                    return
+                except Exception as error:  # noqa: BLE001 - a scrape always has an answer, and the next may go well
+                    self.send_error(500, f"What is there cannot be measured: {type(error).__name__}.")
                     return
                 self.send_response(200)
                 self.send_header("Content-Type", CONTENT_TYPE)

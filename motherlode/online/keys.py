@@ -7,6 +7,8 @@
     <project>/@schema/<fingerprint>                     a schema, as JSON
     <project>/@view/<view>                              the schema that a view is written with now, as JSON
     <project>/@complete/<view>/<generation>             the fingerprint with which it was last written as a whole
+    <project>/@erasure                                  which key the guards' digests are made by
+    <project>/@flipped/<view>                           for a minute after a flip (`motherlode.online.generations`)
     <project>/@owned                                    set of `<view>/<generation>` whose rows belong to a customer
 
 The project is a whole segment, so that no project is another's prefix. What stands in braces is what Redis Cluster
@@ -15,6 +17,7 @@ a key names nobody whose rows are gone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import add
 from typing import Final
 from zlib import crc32
 
@@ -59,7 +62,7 @@ def row_key(project: str, view: str, entity: str, generation: int = 0) -> str:
 def buckets(entities: Sequence[str]) -> list[int]:
     """`bucket` of many."""
     owners = map(owner, entities) if "|" in "".join(entities) else entities
-    return [crc32(text.encode()) % BUCKETS for text in owners]
+    return [number % BUCKETS for number in map(crc32, map(str.encode, owners))]
 
 
 def tagged(entities: Sequence[str], numbers: Sequence[int]) -> list[str]:
@@ -69,13 +72,12 @@ def tagged(entities: Sequence[str], numbers: Sequence[int]) -> list[str]:
         entities: N entity texts.
         numbers: their buckets.
     """
-    return [_TAGS[number] + entity for number, entity in zip(numbers, entities, strict=True)]
+    return list(map(add, map(_TAGS.__getitem__, numbers), entities))
 
 
 def row_keys(project: str, view: str, generation: int, tagged_entities: Iterable[str]) -> list[str]:
     """`row_key` of many, by what `tagged` made of their entities."""
-    prefix = f"{project}/{view}/{generation}/"
-    return [prefix + entity for entity in tagged_entities]
+    return list(map(f"{project}/{view}/{generation}/".__add__, tagged_entities))
 
 
 def of_key(project: str, customer: str) -> str:
@@ -91,6 +93,11 @@ def guard_key(project: str, number: int) -> str:
 def live_key(project: str) -> str:
     """Which generation of each view is read."""
     return f"{project}/@live"
+
+
+def erasure_key(project: str) -> str:
+    """Which key the digests in the guards are made by."""
+    return f"{project}/@erasure"
 
 
 def owned_key(project: str) -> str:

@@ -1,21 +1,24 @@
 """The fast reader: packed rows straight to NumPy columns, one round trip for any number of views and entities."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import accumulate
+from itertools import accumulate, chain
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
 import redis.asyncio
 from redis.cluster import RedisCluster
 
+from motherlode.errors import SchemaError
 from motherlode.online.keys import buckets, live_key, row_keys, schema_key, tagged
 from motherlode.online.live import Live
 from motherlode.packed import Column, Schema, ViewRows, decode
 
 _FINGERPRINT: Final = 8
 """Bytes."""
+_MARK: Final[Callable[[bytes], bytes]] = itemgetter(slice(8, 8 + _FINGERPRINT))
 
 Question = tuple[str, Sequence[str]]
 """A view, and N entity texts."""
@@ -46,29 +49,33 @@ class _Book:
     def __init__(self, project: str) -> None:
         self.project = project
         self.schemas: dict[int, Schema] = {}
-        self._raw: bytes = b""
-        self.live = Live()
+        self._live = (b"", Live())
 
-    def keys(self, questions: Sequence[Question]) -> list[str]:
-        """The keys to ask for: what is live, then every question's rows."""
+    def keys(self, questions: Sequence[Question]) -> tuple[bytes, list[str]]:
+        """What the keys are of, as `current` takes it; the keys: what is live, then every question's rows."""
+        raw, live = self._live
         keys, tags, last = [live_key(self.project)], [], None
         for view, entities in questions:
             if entities is not last:  # views are mostly asked for the same entities
                 tags, last = tagged(entities, buckets(entities)), entities
-            keys += row_keys(self.project, view, self.live.generation(view), tags)
-        return keys
+            keys += row_keys(self.project, view, live.generation(view), tags)
+        return raw, keys
 
-    def current(self, raw: bytes | None) -> bool:
-        """Whether the keys were of what is live; where they were not, the next ones will be."""
-        if (raw or b"") == self._raw:
-            return True
-        self._raw = raw or b""
-        self.live = Live.from_json(raw)
-        return False
+    def current(self, raw: bytes | None, asked: bytes) -> bool:
+        """Whether the keys were of what is live; where they were not, the next ones will be.
+
+        Args:
+            raw: what is live.
+            asked: what the keys were of: others may have learned of a flip meanwhile.
+        """
+        raw = raw or b""
+        if raw != self._live[0]:
+            self._live = (raw, Live.from_json(raw))
+        return raw == asked
 
     def unseen(self, rows: Iterable[bytes | None]) -> dict[int, str]:
         """Fingerprints that rows carry and the book lacks, with the keys of their schemas."""
-        seen = {row[8:16] for row in rows if row}
+        seen = set(map(_MARK, filter(None, rows)))
         marks = {int.from_bytes(mark, "little") for mark in seen if len(mark) == _FINGERPRINT}
         return {mark: schema_key(self.project, mark) for mark in sorted(marks - self.schemas.keys())}
 
@@ -77,7 +84,7 @@ class _Book:
         for fingerprint, data in zip(fingerprints, found, strict=True):
             if data is not None:
                 # A schema that is damaged stays unknown: its rows read as CORRUPT, and no others.
-                with suppress(msgspec.DecodeError):
+                with suppress(msgspec.DecodeError, SchemaError):
                     schema = Schema.from_json(data)
                     if schema.fingerprint == fingerprint:
                         self.schemas[fingerprint] = schema
@@ -117,8 +124,9 @@ class RowReader:
             redis.RedisError: the server is gone or too slow.
         """
         while True:
-            live, *rows = mget(self._client, self._book.keys(questions))
-            if self._book.current(live):
+            asked, keys = self._book.keys(questions)
+            live, *rows = mget(self._client, keys)
+            if self._book.current(live, asked):
                 break
         if unseen := self._book.unseen(rows):
             self._book.learn(unseen, mget(self._client, list(unseen.values())))
@@ -140,8 +148,9 @@ class AsyncRowReader:
     async def read(self, questions: Sequence[Question]) -> list[Sequence[bytes | None]]:
         """See `RowReader.read`."""
         while True:
-            live, *rows = await mget_async(self._client, self._book.keys(questions))
-            if self._book.current(live):
+            asked, keys = self._book.keys(questions)
+            live, *rows = await mget_async(self._client, keys)
+            if self._book.current(live, asked):
                 break
         if unseen := self._book.unseen(rows):
             self._book.learn(unseen, await mget_async(self._client, list(unseen.values())))
@@ -156,7 +165,7 @@ class _Requests:
         self.requests = tuple(requests)
 
     def _questions(self, entities: Sequence[str], before: Sequence[Sequence[str]]) -> list[Question]:
-        names = [entity for each in (entities, *before) for entity in each]
+        names = list(chain(entities, *before))
         return [(request.view, names) for request in self.requests]
 
     @staticmethod
@@ -230,13 +239,17 @@ class AsyncOnlineReader(_Requests):
 
 
 def mget(client: Any, keys: Sequence[str]) -> list[bytes | None]:
-    """The values of keys that may lie in any slot."""
-    found: list[bytes | None] = client.mget_nonatomic(keys) if isinstance(client, RedisCluster) else client.mget(keys)
+    """The values of keys, one at least, that may lie in any slot."""
+    # `client.mget` takes 15 µs longer for 100 keys than the command by its name.
+    clustered = isinstance(client, RedisCluster)
+    found: list[bytes | None] = client.mget_nonatomic(keys) if clustered else client.execute_command("MGET", *keys)
     return found
 
 
 async def mget_async(client: Any, keys: Sequence[str]) -> list[bytes | None]:
     """`mget` on an asyncio connection."""
     clustered = isinstance(client, redis.asyncio.RedisCluster)
-    found: list[bytes | None] = await (client.mget_nonatomic(keys) if clustered else client.mget(keys))
+    found: list[bytes | None] = await (
+        client.mget_nonatomic(keys) if clustered else client.execute_command("MGET", *keys)
+    )
     return found

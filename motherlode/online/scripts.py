@@ -15,7 +15,7 @@ WRITE: Final = """
 -- whose digests follow; per guard how many of the rows, which come guard by guard, are its; n rows; the digests.
 -- A row replaces another when its event time is newer, or equal with a created time not older.
 -- Returns how many rows were newer than what lay in the first generation, and how many had an erased customer.
-local call, unpack = redis.call, struct.unpack
+local call, unpack, sub = redis.call, struct.unpack, string.sub
 local live, n, b, generations = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local indexed, forget, owned = ARGV[5] == 'index', ARGV[6], ARGV[7]
 local guards, rows, digests = n * generations, 7 + b, 7 + b + n
@@ -37,8 +37,8 @@ for j = 1, b do
     end
   end
 end
-local written, refused = 0, 0
-local at, at_low, at_high = '0', 0, 0
+local written, refused, at = 0, 0, 0
+local there = {}  -- per generation, whether the row before lay there, as the next then mostly does
 for i = 1, n do
   if gone[i] then
     refused = refused + 1
@@ -46,13 +46,23 @@ for i = 1, n do
     local row = ARGV[rows + i]
     if forget ~= '' then
       local low, high = unpack('<I4i4', forget, 8 * i - 7)
-      if low ~= at_low or high ~= at_high then  -- most rows of a batch are of one moment
-        at_low, at_high, at = low, high, string.format('%.0f', high * 4294967296 + low)
-      end
+      at = high * 4294967296 + low
     end
     for first = 0, guards - n, n do
-      local key = KEYS[first + i]
-      local times = call('GETRANGE', key, 16, 31)
+      local key, times, placed = KEYS[first + i], '', false
+      if there[first] then
+        times = call('GETRANGE', key, 16, 31)
+      else
+        local old
+        if at == 0 then
+          old = call('SET', key, row, 'NX', 'GET')
+        else
+          old = call('SET', key, row, 'NX', 'GET', 'PXAT', at)
+        end
+        placed = not old
+        times = old and sub(old, 17, 32) or ''
+      end
+      there[first] = times ~= ''
       local newer = true
       if #times == 16 then
         -- Halves of an int64: a Lua number holds 53 bits.
@@ -69,13 +79,25 @@ for i = 1, n do
         end
       end
       if newer then
-        if at == '0' then
+        if placed then
+          -- It lies there already.
+        elseif at == 0 then
           call('SET', key, row)
         else
           call('SET', key, row, 'PXAT', at)
         end
         if indexed then
-          call('SADD', KEYS[sets + first + i], key)
+          -- The set goes with the last of its rows: one that stays for good keeps it so.
+          local set = KEYS[sets + first + i]
+          local fresh = call('EXISTS', set) == 0
+          call('SADD', set, key)
+          if at == 0 then
+            call('PERSIST', set)
+          elseif fresh then
+            call('PEXPIREAT', set, at)
+          else
+            call('PEXPIREAT', set, at, 'GT')
+          end
         end
         if first == 0 then
           written = written + 1

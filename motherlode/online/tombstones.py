@@ -9,6 +9,8 @@ import fcntl
 import hmac
 import os
 import secrets
+import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -18,8 +20,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from motherlode.errors import DataError
-from motherlode.online.keys import bucket, guard_key
+from motherlode.errors import DataError, StoreError
+from motherlode.online.keys import bucket, erasure_key, guard_key
+from motherlode.online.live import LIVE_FIELD
 from motherlode.settings import Settings
 
 FOLDER: Final = "erasure"
@@ -63,11 +66,20 @@ class Tombstones:
         self._settings = settings
         self._folder = settings.home / FOLDER
         self._read = 0
+        self._file = (0, 0)
+        self._reading = threading.Lock()
         self._known: dict[tuple[str, str], Tombstone] = {}
 
     def digest(self, kind: Kind, text: str) -> str:
         """The digest of an identifier, 32 hex digits."""
         return hmac.digest(self._key, f"{kind}\0{text}".encode(), "sha256").hex()[:_DIGEST]
+
+    @property
+    def mark(self) -> str:
+        """Tells this ledger's key from others without giving it away; "" where nobody was erased and there is none."""
+        if self._settings.erasure_key is None and not (self._folder / KEY).exists():
+            return ""
+        return hmac.digest(self._key, b"mark", "sha256").hex()[:_DIGEST]
 
     def of_entity(self, entity: str) -> str:
         """The digest of a customer's entity text, as the guards hold it."""
@@ -112,7 +124,7 @@ class Tombstones:
             if new:
                 # A line without its end was never acknowledged: whoever wrote it died, or the disk was full.
                 file.truncate(self._read)
-                file.write(b"".join(msgspec.json.encode(each) + b"\n" for each in new.values()))
+                file.write(written(new.values()))
                 file.flush()
                 os.fsync(file.fileno())
         _sync(self._folder)
@@ -143,21 +155,51 @@ class Tombstones:
 
     def _every(self) -> dict[tuple[str, str], Tombstone]:
         path = self._folder / LEDGER
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
+        with self._reading:  # by threads that share it
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                return self._known
+            if (found.st_dev, found.st_ino) != self._file or found.st_size < self._read:
+                # Another file, perhaps a longer one (a restored home's): what was known stays so.
+                self._file, self._read = (found.st_dev, found.st_ino), 0
+            if found.st_size > self._read:
+                with path.open("rb") as file:
+                    file.seek(self._read)
+                    content = file.read(found.st_size - self._read)
+                whole = content[: content.rfind(b"\n") + 1]  # a line that is being written is none yet
+                known: dict[tuple[str, str], Tombstone] = {
+                    (each.kind, each.digest): each for each in parsed(whole, str(path))
+                }
+                self._known = {**self._known, **known}  # readers go on with what they have
+                self._read += len(whole)
             return self._known
-        if size < self._read:
-            self._read = 0  # another file: what was known stays so
-        if size > self._read:
-            with path.open("rb") as file:
-                file.seek(self._read)
-                content = file.read(size - self._read)
-            whole = content[: content.rfind(b"\n") + 1]  # a line that is being written is none yet
-            for each in _tombstones(path, whole):
-                self._known[each.kind, each.digest] = each
-            self._read += len(whole)
-        return self._known
+
+
+def ensure(client: Any, project: str, tombstones: Tombstones) -> None:
+    """Before anything is written: see that Redis has the ledger's digests, and that they are of this ledger's key.
+
+    Redis may have lost its data, or one of a cluster's servers its own. One round trip.
+
+    Raises:
+        StoreError: somebody was erased by another key: this process could not tell whom.
+    """
+    expected = Counter(each.bucket for each in tombstones.all() if each.kind == "customer")
+    with client.pipeline(transaction=False) as pipeline:
+        pipeline.get(erasure_key(project))
+        for number in expected:
+            pipeline.hlen(guard_key(project, number))
+            pipeline.hexists(guard_key(project, number), LIVE_FIELD)
+        mark, *told = pipeline.execute()
+    held = [length - flipped for length, flipped in zip(told[::2], told[1::2], strict=True)]
+    if mark is not None and mark.decode() != tombstones.mark:
+        raise StoreError(
+            f"Customers of project {project!r} were erased by another erasure key than this process has.",
+            "Set MOTHERLODE_ERASURE_KEY to the one of the home in which they were erased (its file erasure/key).",
+        )
+    lacking = any(there < wanted for there, wanted in zip(held, expected.values(), strict=True))
+    if lacking or (expected and mark is None):
+        restore(client, project, tombstones)
 
 
 def restore(client: Any, project: str, tombstones: Tombstones) -> int:
@@ -169,6 +211,8 @@ def restore(client: Any, project: str, tombstones: Tombstones) -> int:
     with client.pipeline(transaction=False) as pipeline:
         for number, digests in guards.items():
             pipeline.hset(guard_key(project, number), mapping=digests)
+        if guards:
+            pipeline.set(erasure_key(project), tombstones.mark)
         pipeline.execute()
     return sum(map(len, guards.values()))
 
@@ -188,10 +232,26 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _tombstones(path: Path, content: bytes) -> Iterator[Tombstone]:
-    for line in content.splitlines():
+def written(tombstones: Iterable[Tombstone]) -> bytes:
+    """A ledger's lines."""
+    return b"".join(msgspec.json.encode(each) + b"\n" for each in tombstones)
+
+
+def parsed(content: bytes, name: str) -> Iterator[Tombstone]:
+    """What `written` wrote.
+
+    Args:
+        content: whole lines.
+        name: of the file, for the error.
+
+    Raises:
+        DataError: a line is no tombstone.
+    """
+    for number, line in enumerate(content.splitlines(), start=1):
         if line:
             try:
                 yield msgspec.json.decode(line, type=Tombstone)
             except msgspec.DecodeError as error:
-                raise DataError(f"{path} holds no tombstone in a line: {error}.", "Restore it from a backup.") from None
+                raise DataError(
+                    f"Line {number} of {name} is no tombstone: {error}.", "Restore it from a copy or a backup."
+                ) from None

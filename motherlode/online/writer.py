@@ -145,7 +145,7 @@ class OnlineWriter:
                 return self._call(target, batch, digests)
             except redis.ResponseError as error:
                 if str(error).startswith(DIGESTS_WANTED):
-                    digests = [self._digest(owner(entity)) for entity in batch.entities]
+                    digests = [self._digest(owner(entity)) for entity in batch.entities()]
                 elif str(error).startswith(LIVE_CHANGED):
                     self._prepare(target)
                     if self._live == live:
@@ -161,7 +161,7 @@ class OnlineWriter:
         keys = [key for number in numbers for key in row_keys(project, target.view, number, batch.tags)]
         keys += [guard_key(project, number) for number in batch.guards]
         if target.indexed:
-            keys += [of_key(project, owner(entity)) for entity in batch.entities] * len(numbers)
+            keys += [of_key(project, owner(entity)) for entity in batch.entities()] * len(numbers)
         owned = "" if not target.owned else "?" if digests is None else "="
         arguments = (
             *(self._live.to_json(), len(batch.rows), len(batch.guards), len(numbers)),
@@ -236,16 +236,23 @@ class _Batch:
     Attributes:
         guards: the buckets.
         counts: how many of the rows each of them has.
-        entities, tags, rows: N of them; `tags` as `tagged` makes them.
+        tags, rows: N of them; `tags` as `tagged` makes them.
         forget: N little-endian int64; empty: never.
+        places: which of the rows that are written they are.
+        every: the entity texts of these.
     """
 
     guards: list[int]
     counts: list[int]
-    entities: list[str]
     tags: list[str]
     rows: list[bytes]
     forget: bytes
+    places: list[int]
+    every: Sequence[str]
+
+    def entities(self) -> list[str]:
+        """Their entity texts; most writes need none."""
+        return [self.every[i] for i in self.places]
 
     @classmethod
     def of(
@@ -258,7 +265,8 @@ class _Batch:
         forget_at_ms: npt.NDArray[np.int64] | None,
     ) -> Self:
         """Those at some places, which come in the order of their buckets."""
-        guards, counts = np.unique(placed[places], return_counts=True)
+        counts = np.bincount(placed[places])
+        guards = np.flatnonzero(counts)
         forget = b""
         if forget_at_ms is not None:
             # A time before 1970 is over as 1970 is, and Redis takes no such.
@@ -267,11 +275,12 @@ class _Batch:
         these = places.tolist()
         return cls(
             guards.tolist(),
-            counts.tolist(),
-            [entities[i] for i in these],
+            counts[guards].tolist(),
             [tags[i] for i in these],
             [rows[i] for i in these],
             forget,
+            these,
+            entities,
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from operator import add
-from typing import Any
+from typing import Any, Final
 from zlib import crc32
 
 import numpy as np
@@ -11,6 +11,9 @@ import numpy.typing as npt
 from motherlode.errors import SchemaError
 from motherlode.packed.columns import FIXED, Column, Ragged, Values
 from motherlode.packed.schema import FORMAT_VERSION, Schema
+
+_AT_ONCE: Final = 500
+"""Rows that stay in the processor's cache while their columns are filled one by one."""
 
 
 def encode(
@@ -48,22 +51,29 @@ def encode(
     records["fingerprint"] = schema.fingerprint
     records["event"] = event_us
     records["created"] = created_us
+    fixed: list[tuple[str, npt.NDArray[Any]]] = []
     nulls = np.zeros((n, len(schema.columns)), dtype=np.bool_)
     parts: list[list[bytes]] = []
     lengths: list[npt.NDArray[np.int64]] = []
     for i, column in enumerate(schema.columns):
         values = columns[column.name]
-        np.logical_not(values.valid, out=nulls[:, i])
+        whole = values.valid.all()
+        if not whole:
+            np.logical_not(values.valid, out=nulls[:, i])
         if isinstance(values, Values) and column.fixed:
             # A null's bytes are zero, so that equal rows have equal bytes.
-            whole = values.valid.all()
-            records[f"c{i}"] = values.data if whole else np.where(values.valid, values.data, values.data.dtype.type())
+            zero = values.data.dtype.type()
+            fixed.append((f"c{i}", values.data if whole else np.where(values.valid, values.data, zero)))
         elif isinstance(values, Ragged):
             parts.append(values.parts())
             lengths.append(np.diff(values.ends, prepend=0))
         else:
             parts.append(_parts(column, values))
             lengths.append(np.fromiter(map(len, parts[-1]), dtype=np.int64, count=n))
+    for start in range(0, n, _AT_ONCE):
+        some = records[start : start + _AT_ONCE]
+        for field, data in fixed:
+            some[field] = data[start : start + _AT_ONCE]
     records["nulls"] = np.packbits(nulls, axis=1, bitorder="little")
     if parts:
         records["ends"] = np.cumsum(lengths, axis=0).T

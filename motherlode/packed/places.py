@@ -1,7 +1,8 @@
 """Where in a packed row each column lies, and how several are read at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -47,6 +48,25 @@ class Block:
     wide: bool
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """How the columns that a reader wants are read.
+
+    Attributes:
+        fixed: the names of those of fixed width, in the order of the row.
+        block: how these are read.
+        variable: the others.
+        names: all of them.
+        positions: where each of `names` stands in the schema.
+    """
+
+    fixed: tuple[str, ...]
+    block: Block
+    variable: tuple[Column, ...]
+    names: tuple[str, ...]
+    positions: npt.NDArray[np.int64]
+
+
 class Places:
     """Where the columns of a schema lie.
 
@@ -58,32 +78,39 @@ class Places:
     Attributes:
         size: bytes before the variable part.
         zeros: as many zeros.
+        head: a row's bytes before the variable part.
         position: name → which column of the schema.
         variable: name → which of the variable columns.
-        field: name → which field of the record, where it is fixed.
     """
 
     def __init__(self, view: str, columns: Sequence[Column], layout: np.dtype[np.void]) -> None:
         names = [column.name for column in columns]
         self.size = layout.itemsize
         self.zeros = bytes(self.size)
+        self.head: Callable[[bytes], bytes] = itemgetter(slice(self.size))
         self.position = {name: i for i, name in enumerate(names)}
         fields: Any = layout.fields
         self._fixed = {name: fields[f"c{i}"] for i, name in enumerate(names) if f"c{i}" in fields}
         self.variable = {name: v for v, name in enumerate(name for name in names if name not in self._fixed)}
-        self.field = {name: f"c{i}" for i, name in enumerate(names)}
         self._view = view
         self._columns = frozenset(columns)
-        self._serving: tuple[Sequence[Column], Sequence[Column] | None] = ((), ())
+        self._known: tuple[Sequence[Column] | None, Wanted | None] = (None, None)
         self._blocks: dict[tuple[str, ...], Block] = {}
 
-    def serving(self, wanted: Sequence[Column]) -> Sequence[Column] | None:
-        """Those of the wanted columns that are variable; None where one is missing or has another type."""
-        known, found = self._serving
+    def serving(self, wanted: Sequence[Column]) -> Wanted | None:
+        """How the wanted columns are read; None where one is missing or has another type."""
+        known, found = self._known
         if known is not wanted:  # a reader asks with the same columns again and again
-            found = [each for each in wanted if not each.fixed] if self._columns.issuperset(wanted) else None
-            self._serving = wanted, found
+            found = self._serving(wanted) if self._columns.issuperset(wanted) else None
+            self._known = wanted, found
         return found
+
+    def _serving(self, wanted: Sequence[Column]) -> Wanted:
+        names = tuple(dict.fromkeys(column.name for column in wanted))
+        fixed = tuple(sorted((name for name in names if name in self._fixed), key=self.position.__getitem__))
+        variable = tuple(dict.fromkeys(column for column in wanted if not column.fixed))
+        positions = np.array([self.position[name] for name in names], dtype=np.int64)
+        return Wanted(fixed, self._block(fixed), variable, names, positions)
 
     def block(self, names: tuple[str, ...]) -> Block:
         """How these columns are read side by side.

@@ -1,11 +1,12 @@
 """From packed rows to columns."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
+from operator import itemgetter
 from typing import Any, Final
 from zlib import crc32
 
@@ -13,10 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from motherlode.packed.columns import FIXED, Column, Values
+from motherlode.packed.places import Run, Wanted
 from motherlode.packed.schema import FORMAT_VERSION, Schema
 
 _FORMAT: Final = FORMAT_VERSION.to_bytes(4, "little")
 _NOTHING: Final = nullcontext()
+_MARK: Final[Callable[[Any], bytes]] = itemgetter(slice(4, 16))
+_BYTEWISE: Final = "latin-1"
+_SEED: Final = np.uint32(0x6DD90A9D)
+"""`crc32(row, stored ^ _SEED) == crc32(row[4:])`, where `stored` are the row's first four bytes: no copy is cut."""
 
 
 class Status(IntEnum):
@@ -77,19 +83,19 @@ def decode(
         now_us: the time to judge ages by, microseconds since 1970 UTC.
         ttl_us: rows older than this are STALE; exactly this old is still PRESENT. None: no limit.
     """
-    marks = [None if row is None else row[4:16] for row in rows]
+    marks = list(map(_MARK, rows)) if all(rows) else [None if row is None else _MARK(row) for row in rows]
     distinct = set(marks)
     groups: list[_Group] = []
     for mark in distinct:
         schema = None if mark is None or mark[:4] != _FORMAT else schemas.get(int.from_bytes(mark[4:], "little"))
-        variable = None if schema is None else schema.places.serving(wanted)
-        if schema is not None and variable is not None:
+        served = None if schema is None else schema.places.serving(wanted)
+        if schema is not None and served is not None:
             alone = len(distinct) == 1
             mine = rows if alone else [row if its == mark else b"" for row, its in zip(rows, marks, strict=True)]
-            groups.append(_Group(schema, mine, variable))
+            groups.append(_Group(schema, mine, served))
     ok, event = _merged(len(rows), groups)
     status = np.where(ok, _PRESENT, _CORRUPT)
-    if None in marks:
+    if None in distinct:
         status[[mark is None for mark in marks]] = _UNKNOWN
     if ttl_us is not None:
         stale = ok & (event < now_us - ttl_us)
@@ -122,34 +128,33 @@ class Columns(Mapping[str, Values]):
         self._n = n
         self._wanted = wanted
         self._groups = groups
-        self._made: dict[str, Values] = {}
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._by_name)
+        return iter(self._made)
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        return len(self._made)
 
     def __getitem__(self, name: str) -> Values:
-        made = self._made.get(name)
-        if made is None:
-            made = self._made[name] = self._make(self._by_name[name])
-        return made
+        return self._made[name]
 
     @cached_property
-    def _by_name(self) -> Mapping[str, Column]:
-        return {column.name: column for column in self._wanted}
-
-    def _make(self, column: Column) -> Values:
+    def _made(self) -> Mapping[str, Values]:
+        """All of them: side by side they cost little more than one."""
         if not self._groups:
-            data = np.zeros(self._n, _numpy(column.dtype)) if column.fixed else np.empty(self._n, dtype=object)
-            return Values(data, np.zeros(self._n, dtype=np.bool_))
+            return {column.name: self._none(column) for column in self._wanted}
         first, *others = self._groups
-        data, valid = first.values(column), first.valid(column)
+        made = first.columns()
         for group in others:
-            good = group.valid(column)
-            data, valid = np.where(good, group.values(column), data), valid | good
-        return Values(data, valid)
+            for name, values in group.columns().items():
+                before = made[name]
+                data = np.where(values.valid, values.data, before.data)
+                made[name] = Values(data, before.valid | values.valid)
+        return made
+
+    def _none(self, column: Column) -> Values:
+        data = np.zeros(self._n, _numpy(column.dtype)) if column.fixed else np.empty(self._n, dtype=object)
+        return Values(data, np.zeros(self._n, dtype=np.bool_))
 
     def matrix(self, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
         """See `ViewRows.matrix`."""
@@ -168,32 +173,69 @@ class _Group:
     Args:
         schema: theirs.
         rows: N; an empty one stands for a row that is not of this schema.
-        variable: the variable columns that are wanted.
+        wanted: the columns.
 
     Attributes:
         ok: shape (N,), bool: whole and not stale.
         records: shape (N,), everything before the variable part; zeros for a row that is too short.
     """
 
-    def __init__(self, schema: Schema, rows: Sequence[Any], variable: Sequence[Column]) -> None:
+    def __init__(self, schema: Schema, rows: Sequence[Any], wanted: Wanted) -> None:
         self._places = places = schema.places
+        self._wanted = wanted
         size = places.size
         lengths = list(map(len, rows))
         if min(lengths) < size:
             heads = [row[:size] if len(row) >= size else places.zeros for row in rows]
         else:
-            heads = [row[:size] for row in rows]
+            heads = list(map(places.head, rows))
         self.records = np.frombuffer(b"".join(heads), dtype=schema.layout)
-        sums = np.array([crc32(row[4:]) for row in rows], dtype=np.uint32)
-        self.ok: npt.NDArray[np.bool_] = (sums == self.records["crc"]) & (
-            np.array(lengths, dtype=np.int64) == self._lengths()
-        )
-        self._objects: dict[str, npt.NDArray[np.object_]] = {}
-        if variable:
-            ends = self.records["ends"].astype(np.int64) + size
-            self.ok &= (ends[:, :-1] <= ends[:, 1:]).all(axis=1)
-            for column in variable:
-                self._objects[column.name] = self._unpack(column, rows, ends)
+        seeds = (self.records["crc"] ^ _SEED).tolist()
+        sums = np.fromiter(map(crc32, rows, seeds), dtype=np.uint32, count=len(rows))
+        whole = np.array(lengths, dtype=np.int64)
+        self.ok: npt.NDArray[np.bool_] = (sums == self.records["crc"]) & (whole == self._lengths())
+        self._objects: dict[str, npt.NDArray[Any]] = self._variable(rows, whole) if wanted.variable else {}
+
+    def _variable(self, rows: Sequence[bytes], lengths: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+        """The wanted columns of variable width. A row whose bytes are none of a column's is not good.
+
+        Args:
+            rows: N.
+            lengths: theirs.
+        """
+        places = self._places
+        bounds = np.empty((1 + len(places.variable), len(rows)), dtype=np.int64)
+        bounds[0], bounds[1:] = 0, self.records["ends"].T
+        self.ok &= (bounds[:-1] <= bounds[1:]).all(axis=0)
+        bounds += np.cumsum(lengths) - lengths + places.size
+        cuts = bounds.tolist()
+        data = b"".join(rows)
+        text = data.decode(_BYTEWISE)
+        every = bool(self.ok.all()) and not self._nulls.any()
+        found = {}
+        for column in self._wanted.variable:
+            v = places.variable[column.name]
+            held = text if column.dtype == "string" else data
+            parts: list[Any] = [held[a:b] for a, b in zip(cuts[v], cuts[v + 1], strict=True)]
+            if not every:
+                missing = (self._nulls[:, places.position[column.name]] | ~self.ok).tolist()
+                parts = [None if none else part for part, none in zip(parts, missing, strict=True)]
+            found[column.name] = self._unpack(_unpacker(column.dtype), parts)
+        return found
+
+    def _unpack(self, unpack: Callable[[Sequence[Any]], Iterable[Any]], parts: list[Any]) -> npt.NDArray[np.object_]:
+        """A column's values, from each row's bytes; None where None."""
+        try:
+            values = unpack(parts)
+        except ValueError:
+            for i, part in enumerate(parts):
+                try:
+                    unpack([part])
+                except ValueError:
+                    # Whatever its checksum says.
+                    self.ok[i], parts[i] = False, None
+            values = unpack(parts)
+        return np.fromiter(values, dtype=object, count=len(parts))
 
     def _lengths(self) -> Any:
         """How long each row is by its own word."""
@@ -211,60 +253,40 @@ class _Group:
         """Shape (N, columns of the schema): null, or of a row that is not good. To be asked for when `ok` is final."""
         return self._nulls if self.ok.all() else self._nulls | ~self.ok[:, None]
 
-    @cached_property
-    def _there(self) -> npt.NDArray[np.bool_]:
-        """Not `_missing`, shape (columns of the schema, N)."""
-        there = np.empty(self._missing.T.shape, dtype=np.bool_)
-        np.logical_not(self._missing.T, out=there)
-        return there
+    def columns(self) -> dict[str, Values]:
+        """The wanted columns, shape (N,) each, any value where it is not valid. To be asked for when `ok` is final."""
+        there = np.empty((len(self._wanted.names), len(self.records)), dtype=np.bool_)
+        np.logical_not(self._missing.T[self._wanted.positions], out=there)
+        found = self._fixed() | self._objects
+        return {name: Values(found[name], valid) for name, valid in zip(self._wanted.names, there, strict=True)}
 
-    def valid(self, column: Column) -> npt.NDArray[np.bool_]:
-        """Which rows are good and have a value, shape (N,)."""
-        valid: npt.NDArray[np.bool_] = self._there[self._places.position[column.name]]
-        return valid
+    def _fixed(self) -> dict[str, npt.NDArray[Any]]:
+        """The wanted columns of fixed width."""
+        columns: list[npt.NDArray[Any]] = []
+        for run in self._wanted.block.runs:
+            found = self._run(run).T
+            columns += list(found != 0 if run.dtype == np.uint8 else found.copy())
+        return dict(zip(self._wanted.fixed, columns, strict=True))
 
-    def values(self, column: Column) -> npt.NDArray[Any]:
-        """One wanted column, shape (N,), any value where it is not `valid`."""
-        if not column.fixed:
-            return self._objects[column.name]
-        found = self.records[self._places.field[column.name]]
-        return found != 0 if column.dtype == "bool" else found.copy()
+    def _run(self, run: Run) -> npt.NDArray[Any]:
+        """Columns that lie side by side, shape (N, so many), as they lie."""
+        shape, strides = (len(self.records), run.stop - run.start), (self._places.size, run.dtype.itemsize)
+        return np.ndarray(shape, run.dtype, self.records.data, run.offset, strides)
 
     def matrix(self, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
         """Columns side by side, NaN where not `valid`."""
         block = self._places.block(names)
-        n, size, buffer = len(self.records), self._places.size, self.records.data
-        out = np.empty((n, len(names)), dtype=np.float32)
+        out = np.empty((len(self.records), len(names)), dtype=np.float32)
         # A number beyond float32 becomes infinite, which is not finite: the reader's to judge.
         with np.errstate(over="ignore", invalid="ignore") if block.wide else _NOTHING:
             for run in block.runs:
-                shape, strides = (n, run.stop - run.start), (size, run.dtype.itemsize)
-                out[:, run.start : run.stop] = np.ndarray(shape, run.dtype, buffer, run.offset, strides)
+                out[:, run.start : run.stop] = self._run(run)
         if block.order is not None:
             out = out[:, block.order]
         missing = self._missing[:, block.positions]
         if missing.any():
             np.copyto(out, np.nan, where=missing)
         return out
-
-    def _unpack(self, column: Column, rows: Sequence[bytes], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-        """A variable column's values; a row whose bytes cannot be one, whatever its checksum says, is not good."""
-        v = self._places.variable[column.name]
-        stops = ends[:, v].tolist()
-        starts = ends[:, v - 1].tolist() if v else [self._places.size] * len(rows)
-        good = (self.ok & ~self._nulls[:, self._places.position[column.name]]).tolist()
-        parts = [row[a:b] if fine else None for row, a, b, fine in zip(rows, starts, stops, good, strict=True)]
-        unpack = _unpacker(column.dtype)
-        try:
-            values = unpack(parts)
-        except ValueError:
-            for i, part in enumerate(parts):
-                try:
-                    unpack([part])
-                except ValueError:
-                    self.ok[i], parts[i] = False, None
-            values = unpack(parts)
-        return np.fromiter(values, dtype=object, count=len(rows))
 
 
 _Parts = Sequence[bytes | None]
@@ -274,7 +296,7 @@ def _numpy(dtype: str) -> Any:
     return np.bool_ if dtype == "bool" else FIXED[dtype]
 
 
-def _unpacker(dtype: str) -> Callable[[_Parts], Sequence[Any]]:
+def _unpacker(dtype: str) -> Callable[[Sequence[Any]], Iterable[Any]]:
     """From a column's bytes to its values, None where None; a ValueError where they are none."""
     if dtype == "string":
         return _texts
@@ -286,26 +308,25 @@ def _unpacker(dtype: str) -> Callable[[_Parts], Sequence[Any]]:
     return partial(_lists, element)
 
 
-def _texts(parts: _Parts) -> list[str | None]:
-    return [None if part is None else part.decode() for part in parts]
+def _texts(parts: Sequence[str | None]) -> Sequence[str | None]:
+    """Texts, of their UTF-8 with a character a byte: of ASCII the same."""
+    if "".join(filter(None, parts)).isascii():
+        return parts
+    return [None if part is None else part.encode(_BYTEWISE).decode() for part in parts]
 
 
-def _arrays(dtype: np.dtype[Any], parts: _Parts) -> list[npt.NDArray[Any] | None]:
+def _arrays(dtype: np.dtype[Any], parts: _Parts) -> Iterable[npt.NDArray[Any] | None]:
     whole = [part for part in parts if part is not None]
-    if any(len(part) % dtype.itemsize for part in whole):
+    lengths = set(map(len, whole))
+    if any(length % dtype.itemsize for length in lengths):
         raise ValueError(f"Not all are arrays of {dtype}.")
     flat = np.frombuffer(b"".join(whole), dtype=dtype)
-    stops = iter(accumulate(len(part) // dtype.itemsize for part in whole))
-    start = 0
-    arrays: list[npt.NDArray[Any] | None] = []
-    for part in parts:
-        if part is None:
-            arrays.append(None)
-        else:
-            stop = next(stops)
-            arrays.append(flat[start:stop])
-            start = stop
-    return arrays
+    if len(lengths) == 1:
+        arrays = iter(flat.reshape(len(whole), -1))
+    else:
+        stops = accumulate((len(part) // dtype.itemsize for part in whole), initial=0)
+        arrays = (flat[start:stop] for start, stop in pairwise(stops))
+    return arrays if len(whole) == len(parts) else [None if part is None else next(arrays) for part in parts]
 
 
 def _lists(element: str, parts: _Parts) -> list[list[Any] | None]:

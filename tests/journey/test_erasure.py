@@ -30,6 +30,7 @@ from feature_repo.mart import customers, given, manifest, snapshots
 from feature_repo.warehouse import pipeline, tables, vault
 from feature_repo.warehouse.mapping.read import read
 from motherlode import audit, names
+from motherlode.backup.take import take
 from motherlode.cli.main import main
 from motherlode.compute import choose
 from motherlode.events import Appender, Event
@@ -37,7 +38,8 @@ from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
 
 CANARY, NAME, MAIL = "Kanarienvogel-4711/ä", "Zilpzalp", "fitis@example.net"
-PIECES = (CANARY, NAME, MAIL, CANARY.replace("ä", "\\u00e4"), CANARY.replace("/", "%2F"))
+COOKIE = "Keks-der-Zilpe-4711"
+PIECES = (CANARY, COOKIE, NAME, MAIL, CANARY.replace("ä", "\\u00e4"), CANARY.replace("/", "%2F"))
 CUSTOMERS, DAYS = 60, 40
 BEGIN = datetime.combine(datetime.now(UTC) - timedelta(days=DAYS), datetime.min.time(), UTC)
 MAPPING = """
@@ -45,6 +47,7 @@ version: 1
 company: An aviary
 privacy: {{ pseudonym: {pseudonym} }}
 sources:
+  visits: {{ files: "visits*.csv" }}
   people: {{ files: "people*.csv" }}
   orders: {{ files: "orders*.csv" }}
 tables:
@@ -54,6 +57,9 @@ tables:
       customer_id: number
       name: {{ from: name, type: string, class: identifier }}
       email: {{ from: mail, type: string, class: identifier }}
+  interactions:
+    from: visits
+    columns: {{ customer_id: number, visitor_id: cookie, page: page, event_timestamp: at }}
   transactions:
     from: orders
     columns:
@@ -80,6 +86,15 @@ def people(rows: list[str]) -> str:
     return "number,name,mail\n" + "\n".join(told) + "\n"
 
 
+def visits() -> str:
+    """The canary logs in by its cookie once, and is nobody else the other times."""
+    told = ((CANARY, COOKIE), ("", COOKIE), ("Sperling-1", "c1"), ("", "c2"))
+    lines = (
+        f"{who},{cookie},/p{i},{(BEGIN + timedelta(hours=40 * i)).isoformat()}" for i, (who, cookie) in enumerate(told)
+    )
+    return "number,cookie,page,at\n" + "\n".join(lines) + "\n"
+
+
 def orders(rows: list[str], seed: int, begin: datetime = BEGIN, days: int = DAYS) -> str:
     """A few baskets of each."""
     rng, lines = random.Random(seed), ["number,basket,item,amount,at"]
@@ -96,7 +111,7 @@ def few() -> Iterator[None]:
     """The views that services need, one that names other customers, and one of items."""
     kept = (
         *(names.RFM, names.SPENDING, names.PRICE_SENSITIVITY, names.AFFINITY, names.CAMPAIGN_HISTORY, names.HISTORY),
-        *(names.PURCHASES, names.RELATIONS, names.ITEM_STATISTICS),
+        *(names.PURCHASES, names.RELATIONS, names.ITEM_STATISTICS, names.WEB),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalogue, "MODULES", MappingProxyType({name: catalogue.MODULES[name] for name in kept}))
@@ -111,6 +126,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     (folder / "motherlode.yaml").write_text(MAPPING.format(pseudonym=pseudonym))
     (folder / "people.csv").write_text(people(ids()))
     (folder / "orders.csv").write_text(orders(ids(), 1))
+    (folder / "visits.csv").write_text(visits())
     settings = replace(Settings(home=folder / "home", mapping=folder / "motherlode.yaml", device="cpu"), **keys)
     with running(settings) as bound:
         load(bound)
@@ -176,6 +192,8 @@ def append(settings: Settings) -> None:
     """Events that wait, one of them handed to a consumer that died."""
     with connect(settings) as client:
         found = [Event(event_id=f"{i}", customer_id=who, visitor_id=f"v{i % 2}") for i, who in enumerate(ids()[:4])]
+        found.append(Event(event_id="nobody", visitor_id=COOKIE, search_terms="seeds"))
+        found.append(Event(event_id="names it", visitor_id="v9", referrer=f"https://x.example/ {CANARY} "))
         Appender(client, settings.project).append_now(found)
         client.xgroup_create("motherlode/@events", "motherlode", id="0")
         client.xreadgroup("motherlode", "motherlode", {"motherlode/@events": ">"}, count=2)
@@ -279,7 +297,38 @@ def happens_again(settings: Settings) -> None:
         Appender(client, settings.project).append_now(more)
     progress = consumer.run(settings, threading.Event(), once=True)
     assert progress.erased == 1
-    assert progress.landed == 5, "two of these, and the three that waited"
+    assert progress.landed == 6, "two of these, and the four that waited"
+
+
+@pytest.mark.parametrize("made", ["keyless"], indirect=True)
+def test_after_a_restore_neither_materialise_nor_push_brings_an_erased_customer_back(
+    home: Settings, tmp_path: Path
+) -> None:
+    """The online store starts empty then, and its guards with it."""
+    kept = replace(home, backup_key="a key of backups that is long enough")
+    backups = tmp_path / "backups"
+    take(kept, backups)
+    assert erase(home, "--yes") == 0
+    shutil.rmtree(home.home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTHERLODE_BACKUP_KEY", kept.backup_key or "")
+        with pytest.raises(SystemExit) as left:
+            main(["restore", str(backups), "--home", str(home.home)])
+    assert left.value.code == 0
+    assert in_files(home) == []
+    with running(home) as bound:
+        write(bound)  # first of all: nobody has filled the guards
+        assert in_redis(bound) == []
+        store.apply(bound)
+        store.materialise(bound)
+        write(bound)
+        assert in_redis(bound) == []
+        with connect(bound) as client:
+            assert redis_rows(client), "others are there"
+
+
+def redis_rows(client: Any) -> list[bytes]:
+    return [key for key in client.scan_iter("*") if b"Sperling-1" in key]
 
 
 KILLED = """

@@ -99,6 +99,7 @@ def _assert_equal_scores(batch: Path, online: list[dict[str, Any]]) -> None:
             assert row[name] == pytest.approx(value, abs=2e-6)
 
 
+@pytest.mark.timeout(900)  # two trainings, and every command: minutes, on a busy machine many
 def test_the_three_journeys(folder: Path, environment: dict[str, str], port: int, shell: Callable[[str], str]) -> None:
     """Engineer, researcher, application: each command of the README succeeds, the answers are personal."""
     # The README stands in the checkout; here the state lies elsewhere, so Feast is told where both are.

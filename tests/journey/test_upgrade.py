@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import polars as pl
+import pytest
 
 from feature_repo.warehouse import demo, state, tables
 from motherlode import bundle
@@ -57,6 +58,7 @@ def layout_1(home: Path) -> None:
     (settings.integrated / "lineage.json").write_bytes(msgspec.json.encode(lineage))
 
 
+@pytest.mark.timeout(900)  # the whole job twice: minutes, on a busy machine many
 def test_an_upgraded_home_serves_the_same_answers(folder: Path, shell: Callable[[str], str]) -> None:
     shell("motherlode demo")  # what the journeys before left is reused
     shell("motherlode score --out before.parquet")

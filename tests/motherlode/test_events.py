@@ -64,11 +64,33 @@ def waiting(client: Any) -> list[tuple[int, Event]]:
         (b'{"event_id": "a", "customer_id": 1, "event_timestamp": "2026-01-01T00:00:00"}', "timezone"),
         (b'{"event_id": "a", "customer_id": 1, "event_timestamp": "1969-12-31T23:59:59Z"}', "before 1970"),
         (b'{"event_id": "a", "customer_id": 1, "event_type": ""}', "event_type"),
+        (b'{"event_id": "a", "customer_id": " \\t"}', "`customer_id` is blank"),
     ],
 )
 def test_what_is_no_event_is_refused_naming_what_is_wrong(body: bytes, problem: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=problem):
         decode(body)
+
+
+@pytest.mark.parametrize("sent", [" 7 ", "7\t", "7.0", " 7.0\n", "\u00a07", "7", 7])
+def test_an_id_is_the_same_however_it_is_spelled(sent: str | int) -> None:
+    event = Event(event_id="a", customer_id=sent, item_id=sent, visitor_id=str(sent), session_id=str(sent))
+    assert (event.customer, event.item, event.visitor_id, event.session_id) == ("7", "7", "7", "7")
+    assert decode(encode(event, datetime.now(UTC))).customer == "7"
+
+
+@pytest.mark.parametrize("name", ["customer_id", "visitor_id", "referrer"])
+def test_a_text_that_is_cut_through_a_character_is_refused(name: str) -> None:
+    fields: dict[str, Any] = {"event_id": "a", "visitor_id": "v", name: "é\ud83d"}
+    with pytest.raises(ValueError, match=f"`{name}` holds half a character"):
+        Event(**fields)
+    whole = Event(event_id="a", customer_id="é\U0001f426")
+    assert decode(encode(whole, NOW)).customer == "é\U0001f426"
+
+
+def test_an_id_that_only_looks_like_a_number_stays_as_it_is() -> None:
+    for text in ("1.0.0", "7.00", "a7.0", "0007", "1e5", "7.", "7 0"):
+        assert Event(event_id="a", customer_id=text).customer == text
 
 
 def test_an_event_waits_with_its_time_in_utc_and_never_one_ahead_of_ours() -> None:

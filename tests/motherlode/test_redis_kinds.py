@@ -6,10 +6,12 @@ Real servers throughout: the embedded Valkey's binary, and for TLS a Redis of th
 import asyncio
 import ipaddress
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,9 +29,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from feature_repo.erasure import mentions
+from feature_repo.erasure import online as erasing
+from feature_repo.erasure import stream as waiting
+from feature_repo.freshness import online as freshness
+from feature_repo.live import consumer
+from feature_repo.mart.erasure import Mentions
+from feature_repo.stores import plan, shadow
+from feature_repo.stores.compare import Thresholds, compare
+from feature_repo.stores.rows import Packed
 from motherlode import redis_server
 from motherlode.errors import StoreError
-from motherlode.online import live
+from motherlode.events import Appender, Event
+from motherlode.online import live, tombstones
 from motherlode.online.keys import row_key
 from motherlode.online.reader import AsyncRowReader, RowReader
 from motherlode.online.tombstones import Tombstones
@@ -42,11 +54,16 @@ SCHEMA = Schema("v", (Column("x", "float64"),))
 TARGET = Target("v", owned=True)
 CUSTOMERS = [f"c{i}" for i in range(700)]
 PASSWORD = "p@ss:w/rd?#"
-COMMANDS = (
-    "+ping +get +mget +set +unlink +exists +getrange +hset +hget +hlen +hexists +sadd +srem +smembers +scan "
-    "+eval +evalsha +script|load"
-)
-"""What docs/online.md says a user needs."""
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "online.md").read_text().partition("\nA user of its own needs")[2]
+
+
+def commands(*parts: str) -> list[str]:
+    """What docs/online.md says a user needs: for reading and writing, and for parts of it named by a command."""
+    lines = DOCUMENTED.replace("\n  ", " ").split("\n")
+    (every,) = (line for line in lines if "ACL SETUSER" in line)
+    found = [line.partition("need")[2] for part in parts for line in lines if line.startswith("- ") and part in line]
+    assert len(found) == len(parts)
+    return re.findall(r"\+[a-z|@]+", " ".join([every, *found]))
 
 
 def embedded() -> list[str]:
@@ -183,7 +200,7 @@ def user(stack: ExitStack, folder: Path, certificates: Path) -> str:
     stack.enter_context(started(folder, embedded(), "--port", str(port)))
     answers(on(port))
     with redis.Redis(port=port) as admin:
-        admin.execute_command("ACL", "SETUSER", "store", "on", f">{PASSWORD}", f"~{PROJECT}/*", *COMMANDS.split())
+        admin.execute_command("ACL", "SETUSER", "store", "on", f">{PASSWORD}", f"~{PROJECT}/*", *commands())
         admin.execute_command("ACL", "SETUSER", "default", "off")
     return f"redis://store:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0"
 
@@ -353,6 +370,135 @@ def test_every_key_of_a_project_is_found_and_removed_wherever_it_lies(client: An
 def test_a_server_that_answers_is_used_as_it_is(settings: Settings) -> None:
     with redis_server.running(settings) as bound:
         assert bound is settings
+
+
+# --------------------------------------------------------------------------- each command, by user and on a cluster
+
+# Each is given a connection, and one of somebody who may do everything.
+SEVERAL = Target("b", owned=True, indexed=True)
+WIDE = Schema("b", SCHEMA.columns)
+PAIRS = [f"{customer}|i" for customer in CUSTOMERS]
+
+
+def shadows(client: Any, settings: Settings, server: Any) -> None:
+    """A new generation of two views, one of rows that expire: carried, compared, flipped to, rolled back, dropped."""
+    store, soon = writer(client, settings), np.full(700, time.time_ns() // 1_000_000 + 10**8)
+    store.declare(WIDE, SEVERAL)
+    store.write(TARGET, CUSTOMERS, rows([1.0] * 700, 100))
+    store.write(SEVERAL, PAIRS, rows([1.0] * 700, 100), soon)
+    numbers = shadow.begin(client, PROJECT, [TARGET, SEVERAL])
+    assert shadow.carry(client, PROJECT, TARGET, store, 0, -1) == 700
+    assert shadow.carry(client, PROJECT, SEVERAL, store, 0, -1) == 700
+    assert client.pttl(row_key(PROJECT, "b", PAIRS[0], numbers["b"])) > 10**7
+    assert compare(client, PROJECT, "v", (0, numbers["v"]), lambda: 700, Thresholds()).refusals == ()
+    shadow.flip(client, PROJECT, numbers)
+    store.write(TARGET, CUSTOMERS[:9], rows([2.0] * 9, 200))
+    assert shadow.rollback(client, PROJECT, [TARGET, SEVERAL], store, {"v": 100, "b": 100}) == {"v": 0, "b": 0}
+    found = RowReader(client, PROJECT).read([("v", CUSTOMERS), ("b", PAIRS)])
+    assert [len(row or b"") > 0 for part in found for row in part] == [True] * 1400
+    assert list(found[0][:10]) == [*rows([2.0] * 9, 200), *rows([1.0], 100)]
+    assert shadow.drop_previous(client, PROJECT, [TARGET, SEVERAL]) == 1400
+    shadow.begin(client, PROJECT, [TARGET])
+    store.write(TARGET, CUSTOMERS, rows([3.0] * 700, 300))
+    assert shadow.abandon(client, PROJECT, [TARGET]) == 700
+
+
+def plans(client: Any, settings: Settings, server: Any) -> None:
+    """Rows weighed, and looked for; the servers' memory."""
+    writer(client, settings).write(TARGET, CUSTOMERS[:350], rows([1.0] * 350, 100))
+    packed = Packed(CUSTOMERS, rows([1.0] * 700, 100), None)
+    weighed = plan._weigh(client, PROJECT, "v", packed, indexed=True, evicts=False)
+    assert weighed.seconds > 0 and weighed.row_bytes > 100
+    assert plan._held(client, PROJECT, "v", 0, CUSTOMERS) == 0.5
+    used, limit, policy = plan._memory(client)
+    memory: Any = redis_server.servers(client)[0].info("memory")
+    assert used > 0 and limit == memory["total_system_memory"]  # once, however many servers share it
+    assert policy == "noeviction"
+    assert not list(redis_server.scan(client, f"{PROJECT}/@plan/*"))
+
+
+def measurements(client: Any, settings: Settings, server: Any) -> None:
+    """What `status` says of a view, the store and the stream."""
+    writer(client, settings).write(TARGET, CUSTOMERS, rows([1.0] * 700, 100))
+    walks = freshness.walk(client, PROJECT)
+    found = freshness.view(client, walks, PROJECT, "v", live.read(client, PROJECT), None, 1000)
+    assert (found.rows, found.nulls, found.corrupt) == (700, 0.0, 0.0) and found.bytes > 700 * 50
+    assert freshness.store(walks).keys >= 700
+    assert freshness.coverage(client, PROJECT, "v", 0, ["c1", "nobody"]) == 0.5
+    assert freshness.stream(client, PROJECT, 1) is None
+
+
+def events(client: Any, settings: Settings, server: Any) -> None:
+    """Appended, counted, landed, and the view made anew from what landed."""
+    sent = [Event(event_id=f"{i}", customer_id=f"c{i % 7}") for i in range(50)]
+    assert Appender(client, PROJECT).append_now(sent).accepted == 50
+    assert consumer.run(settings, threading.Event(), once=True).counted == 50
+    reader = RowReader(client, PROJECT)
+    before = list(reader.read([("live", CUSTOMERS[:7])])[0])
+    assert None not in before
+    consumer.run(settings, threading.Event(), once=True, anew=True)
+    assert list(reader.read([("live", CUSTOMERS[:7])])[0]) == before
+    found = freshness.stream(client, PROJECT, 1)
+    assert found is not None and found.waiting == 0
+
+
+def erasures(client: Any, settings: Settings, server: Any) -> None:
+    """A customer out of rows, mentions and events that wait; guards that were lost come back."""
+    store, ledger = writer(client, settings), Tombstones(settings)
+    store.declare(WIDE, SEVERAL)
+    store.write(TARGET, CUSTOMERS, rows([1.0] * 700, 100))
+    store.write(SEVERAL, PAIRS, rows([1.0] * 700, 100))
+    Appender(server, PROJECT).append_now([Event(event_id=f"{i}", customer_id=f"c{i % 7}") for i in range(50)])
+    places = erasing.erase(client, PROJECT, ["c5"], ledger, datetime.now(UTC))
+    assert sum(place.rows for place in places) == 2
+    assert erasing.find(client, PROJECT, ["c5"]) == []
+    mentions.find(client, PROJECT, {"v": Mentions(lists={"y": ()})}, ["c5"])
+    tombstones.restore(client, PROJECT, ledger)
+    assert sum(place.rows for place in waiting.erase(client, PROJECT, ["c5"], [], ledger)) == 7
+    assert client.xlen(f"{PROJECT}/@events") == 43
+    assert erasing.forget_written(client) == []
+    assert len(set(erasing.owners(client, PROJECT))) == 699
+
+
+WAYS = {"--shadow": shadows, "`plan`": plans, "`status`": measurements, "/v1/events": events, "`erase`": erasures}
+
+
+@pytest.fixture(scope="module")
+def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with started(
+        tmp_path_factory.mktemp("server"), embedded(), "--port", str(port := free_port()), "--appendonly", "yes"
+    ):
+        answers(on(port))
+        yield port
+
+
+@pytest.mark.parametrize("part", WAYS)
+def test_a_user_with_the_rights_that_are_documented_for_a_command_can_run_it(
+    part: str, open_server: int, tmp_path: Path
+) -> None:
+    with redis.Redis(port=open_server) as admin:
+        admin.flushall()
+        rights = ("reset", "on", f">{PASSWORD}", f"~{PROJECT}/*", *commands(part))
+        admin.execute_command("ACL", "SETUSER", "store", *rights)
+        url = f"redis://store:{quote(PASSWORD, safe='')}@127.0.0.1:{open_server}/0"
+        settings = Settings(home=tmp_path, redis_url=url, project=PROJECT)
+        with redis_server.connect(settings) as client:
+            WAYS[part](client, settings, admin)
+
+
+@pytest.fixture(scope="module")
+def three_nodes(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[str]:
+    with ExitStack() as stack:
+        yield clustered(stack, tmp_path_factory.mktemp("nodes"), certificates)
+
+
+@pytest.mark.parametrize("part", WAYS)
+def test_every_command_does_on_a_cluster_what_it_does_on_a_server(part: str, three_nodes: str, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, redis_url=three_nodes, project=PROJECT)
+    with redis_server.connect(settings) as client:
+        for keys in redis_server.scan(client, "*"):
+            redis_server.unlink(client, keys)
+        WAYS[part](client, settings, client)
 
 
 # --------------------------------------------------------------------------- what each kind promises

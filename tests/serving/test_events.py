@@ -103,6 +103,20 @@ def test_a_wrong_event_is_refused_by_its_path_and_none_of_the_others_is_taken(
     assert waiting(company) == []
 
 
+@pytest.mark.parametrize("cut", [r"K\ud83d", r"\udc26 and much more of it", r"\uD83DK"])
+def test_a_text_that_is_cut_through_a_character_is_refused_by_its_path(
+    client: Client, company: "Company", cut: str
+) -> None:
+    body = r'{"events": [{"event_id": "a", "customer_id": "\ud83d\udc26"}, {"event_id": "b", "customer_id": "CUT"}]}'
+    body = body.replace("CUT", cut)
+    response = client.post("/v1/events", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 422
+    error = response.json()["error"]
+    assert error["path"] == "$.events[1].customer_id"
+    assert "surrogate" in error["message"]
+    assert waiting(company) == []
+
+
 def test_a_body_beyond_the_limit_is_refused_unread(client: Client) -> None:
     assert client.post("/v1/events", content=b" " * (MAX_BODY + 1)).status_code == 413
     assert client.post("/v1/events", content=b"{").status_code == 400
@@ -167,8 +181,10 @@ def test_events_of_who_was_erased_are_taken_and_go_nowhere(client: Client, compa
         {"event_id": "a", "customer_id": 7},
         {"event_id": "b", "customer_id": 8, "visitor_id": "cookie"},
         {"event_id": "c", "customer_id": 8, "visitor_id": "other"},
+        *({"event_id": f"d{i}", "customer_id": text} for i, text in enumerate((" 7 ", "7\t", "7.0"))),
+        {"event_id": "e", "customer_id": 8, "visitor_id": " cookie"},
     ]
-    assert client.post("/v1/events", json={"events": sent}).json() == {"accepted": 3, "duplicates": 0}
+    assert client.post("/v1/events", json={"events": sent}).json() == {"accepted": 7, "duplicates": 0}
     assert [event.event_id for event in waiting(company)] == ["c"]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from motherlode import bundle, names
+from motherlode.online.keys import row_key
 from motherlode.runtime import Runtime
 from serving.answers import RecommendAnswer, Recommendation, RecommendRequest
 from serving.engine import Engine
@@ -135,7 +136,7 @@ def test_a_history_of_items_that_are_gone_is_not_personal(company: "Company", as
 
 
 def test_unknown_purchases_are_told(company: "Company", ask: Ask) -> None:
-    company.client.delete("motherlode/purchases/{1}")
+    company.client.delete(row_key("motherlode", names.PURCHASES, "1"))
     (answer,) = ask(1, k=30, exclude_purchased=True)
     assert answer.status == "degraded"
     assert "purchases are unknown, only those in the history were left out" in answer.notes

@@ -1,10 +1,13 @@
 """What a mapping makes identifiers of: whichever table it is, the source's lines hold them."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from feature_repo.warehouse.mapping import columns, expressions, model
 from feature_repo.warehouse.mapping.columns import Entry
 from motherlode import names
+
+_QUANTITIES: Final = ("timestamp", "date", "money")
 
 
 def identifiers(mapping: model.Mapping, source: str) -> tuple[str, ...]:
@@ -14,6 +17,27 @@ def identifiers(mapping: model.Mapping, source: str) -> tuple[str, ...]:
         Their names, sorted.
     """
     return tuple(sorted(set(_identifiers(mapping, source))))
+
+
+def quantities(mapping: model.Mapping, source: str) -> set[str]:
+    """The raw columns of a source that a mapping makes times, days or money of, and nothing else: no id is one."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for entry in columns.entries(mapping):
+        for name, _, it in entry.columns():
+            plain = columns.kind(entry.table, name, it) in _QUANTITIES
+            for raw in named(it):
+                of, _, column = (
+                    raw.rpartition(".")
+                    if any(raw.startswith(f"{j.source}.") for j in entry.block.join)
+                    else (entry.block.from_, "", raw)
+                )
+                if of == source:
+                    found[plain].add(column)
+        for join in entry.block.join:
+            if source in (join.source, entry.block.from_):
+                keys = columns.joined(join)
+                found[False].update(keys.values() if source == join.source else keys)
+    return found[True] - found[False]
 
 
 def _identifiers(mapping: model.Mapping, source: str) -> Iterator[str]:

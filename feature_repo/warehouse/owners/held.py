@@ -104,10 +104,10 @@ def left_over(settings: Settings, known: State, keys: Sequence[str]) -> list[Pla
     return [*old, *figures]
 
 
-def measured(settings: Settings, known: State) -> list[Path]:
+def measured(settings: Settings, known: State, before: int = 0) -> list[Path]:
     """Figures of loads before the last erasure, and a load that was refused: they tell of rows that are gone."""
     folder = settings.home / measurement.FOLDER
-    last = max((load.number for load in known.loads if load.erased), default=0)
+    last = max([before, *(load.number for load in known.loads if load.erased)])
     told = [path for path in sorted(folder.glob("*.json")) if path.stem.isdigit() and int(path.stem) < last]
     return [*told, *(path for path in [folder / gate.REFUSED] if path.exists())]
 

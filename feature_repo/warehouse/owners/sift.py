@@ -22,6 +22,8 @@ from motherlode.settings import Settings
 
 _SEPARATORS: Final = re.compile(r"[\s,;|:\"'{}\[\]]+")
 _WORD: Final = re.compile(r"\w+")
+_RUN: Final = 6
+"""Words of an id at most, in a line that is no row."""
 
 
 def sifting(settings: Settings, project: Project) -> "Sifter | None":
@@ -113,5 +115,16 @@ class Sifter:
 
 
 def words(line: str) -> list[str]:
-    """What of a line that is no row may be an id: what stands between separators, and every word of it."""
-    return sorted({*_SEPARATORS.split(line), *_WORD.findall(line)} - {""})
+    """What of a line that is no row may be an id: what stands between separators, and every run of a few words.
+
+    An id may hold separators itself, inside, or one at an end that is no letter.
+    """
+    begins, ends = zip(*(each.span() for each in _WORD.finditer(line)), strict=True) if _WORD.search(line) else ((), ())
+    runs = {
+        line[start:end]
+        for first, begin in enumerate(begins)
+        for last in range(first, min(first + _RUN, len(begins)))
+        for start in {begin, max(begin - 1, 0)}
+        for end in {ends[last], ends[last] + 1}
+    }
+    return sorted({*_SEPARATORS.split(line), *runs, *(each.strip() for each in runs)} - {""})

@@ -1,13 +1,16 @@
 """Every row of raw that is somebody's, and every other cell that names them."""
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Final
 
 import polars as pl
 
 from feature_repo.warehouse import events, parts, raw, sessions
 from feature_repo.warehouse.contract import ROW
+from feature_repo.warehouse.mapping.identifying import quantities
 from feature_repo.warehouse.mapping.read import Project
 from feature_repo.warehouse.owners import rewrite
 from feature_repo.warehouse.owners.sought import Sought, telling, word
@@ -17,6 +20,8 @@ from motherlode import names
 from motherlode.bundle import sha256
 from motherlode.online.tombstones import Kind
 from motherlode.settings import Settings
+
+_NUMBER: Final = re.compile(r"-?[1-9][0-9]{0,17}")
 
 Rows = dict[str, set[int]]
 """Raw file's path below home → `_row` of some of its rows, from 1."""
@@ -32,6 +37,7 @@ class Trace:
         lines: path → how many of `rows` are lines that are no row.
         changed: segments of live events that an erasure wrote anew, and was killed before it said so.
         alone: kind → visitors, sessions and keys of rows that are theirs and nobody else's.
+        equal: path → columns of times and money of others that hold a number equal to an id: these stay.
     """
 
     rows: Rows
@@ -39,6 +45,7 @@ class Trace:
     lines: dict[str, int]
     changed: frozenset[str]
     alone: dict[Kind, set[str]]
+    equal: dict[str, set[str]] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[str]:
@@ -78,15 +85,21 @@ def trace(
         _named(ways, path, landed, sought, found)
     _followed(ways, every, sought, found)
     pattern, cells = word(outside_ids), dict[str, dict[str, set[int]]]()
-    words, lines = telling(outside_ids), dict[str, int]()
+    words, lines, equal = telling(outside_ids), dict[str, int](), dict[str, set[str]]()
     for path, landed in every.items():
         if pattern is not None and landed.malformed:
             broken = rewrite.malformed(settings, settings.home / path, lambda text: bool(pattern.search(text)))
             found.rows[path] |= broken
             lines[path] = len(broken)
-        if words and (mine := _cells(settings, landed, words, found.rows[path])):
-            cells[path] = mine
-    return Trace({path: rows for path, rows in found.rows.items() if rows}, cells, lines, changed, dict(found.alone))
+        if words:
+            spared = {name for project in projects for name in quantities(project.mapping, landed.source)}
+            if mine := _cells(settings, landed, words, found.rows[path], spared):
+                cells[path] = mine
+            numbers = [each for each in words if each.isdigit()]
+            if spared and numbers and (left := _cells(settings, landed, numbers, found.rows[path], only=spared)):
+                equal[path] = set(left)
+    theirs = {path: rows for path, rows in found.rows.items() if rows}
+    return Trace(theirs, cells, lines, changed, dict(found.alone), equal)
 
 
 def masks(values: Sequence[pl.Series], ways: Sequence[Way], sought: Sought) -> tuple[pl.Series, pl.Series]:
@@ -201,17 +214,40 @@ def _visited(
         yield int(order), rows[ROW].to_list()
 
 
-def _cells(settings: Settings, landed: Landed, words: Sequence[str], gone: set[int]) -> dict[str, set[int]]:
-    """Cells of other rows that hold one of some words: column of the file → rows."""
+def _cells(
+    settings: Settings,
+    landed: Landed,
+    words: Sequence[str],
+    gone: set[int],
+    spared: Set[str] = frozenset(),
+    only: Set[str] | None = None,
+) -> dict[str, set[int]]:
+    """Cells of other rows that hold one of some words: column of the file → rows.
+
+    Args:
+        spared: columns in which a number is not looked for.
+        only: columns to look in; None: all.
+    """
     found: dict[str, set[int]] = defaultdict(set)
-    pattern = word(words)
-    assert pattern is not None
-    tops = raw.tops(settings, landed)
-    for batch in raw.batches(settings, landed, sorted(tops)):
-        texts = [name for name, dtype in batch.schema.items() if dtype == pl.String]
-        for name in texts:
-            holding = batch.filter(pl.col(name).str.contains_any(list(words))).select(ROW, name)
+    numbers = [int(each) for each in words if _NUMBER.fullmatch(each)]
+    sure = [each for each in words if not each.isdigit()]
+    tops = {name: top for name, top in raw.tops(settings, landed).items() if only is None or name in only}
+    for batch in raw.batches(settings, landed, sorted(tops)) if tops else ():
+        for name in [each for each, dtype in batch.schema.items() if dtype == pl.String]:
+            wanted = sure if name in spared else words
+            if (pattern := word(wanted)) is None:
+                continue
+            holding = batch.filter(pl.col(name).str.contains_any(list(wanted))).select(ROW, name)
             mine = {row for row, text in holding.iter_rows() if pattern.search(text)} - gone
             if mine:
                 found[tops[name]] |= mine
+        for name in [each for each, dtype in batch.schema.items() if dtype.is_numeric() and each in tops]:
+            if numbers and name not in spared and (mine := set(batch.filter(equals(name, numbers))[ROW]) - gone):
+                found[tops[name]] |= mine
     return dict(found)
+
+
+def equals(column: str, numbers: Sequence[int]) -> pl.Expr:
+    """Whether a column of numbers, of whatever kind, holds one of some whole ones."""
+    whole = pl.col(column).cast(pl.Int64, strict=False)
+    return (whole.is_in(list(numbers)) & (pl.col(column) == whole)).fill_null(value=False)

@@ -14,7 +14,7 @@ import polars as pl
 
 from feature_repo.warehouse import events, lookups, raw
 from feature_repo.warehouse.contract import LINE, ROW
-from feature_repo.warehouse.mapping import columns
+from feature_repo.warehouse.mapping import casts, columns
 from feature_repo.warehouse.mapping.compile import FILE, compile_some
 from feature_repo.warehouse.mapping.identifying import named
 from feature_repo.warehouse.mapping.model import Join
@@ -110,9 +110,12 @@ class Ways:
 
 def _live() -> Iterator[Way]:
     """Of live events, which no mapping needs to name."""
-    yield Way("names", "outside", pl.col(names.CUSTOMER_ID), {names.CUSTOMER_ID: names.CUSTOMER_ID})
-    yield Way("follows", "visitor", pl.col(names.VISITOR_ID), {names.VISITOR_ID: names.VISITOR_ID})
-    session = pl.concat_str(pl.lit(session_text()), names.SESSION_ID)
+    customer, visitor, session = (
+        casts.cast("id", pl.col(name), pl.String(), casts.Reading()).value for name in _WHO
+    )  # segments of an earlier version hold ids as they were sent
+    yield Way("names", "outside", customer, {names.CUSTOMER_ID: names.CUSTOMER_ID})
+    yield Way("follows", "visitor", visitor, {names.VISITOR_ID: names.VISITOR_ID})
+    session = pl.concat_str(pl.lit(session_text()), session)
     yield Way("follows", "key", session, {names.SESSION_ID: names.SESSION_ID})
 
 

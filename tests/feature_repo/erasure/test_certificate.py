@@ -44,6 +44,16 @@ def test_it_is_complete_only_where_nothing_is_left_and_every_backup_knows() -> N
     assert not msgspec.structs.replace(told, backups=(Backup(folder="/b", told=False),)).complete
 
 
+def test_it_says_of_every_index_what_became_of_it(tmp_path: Path) -> None:
+    path = certificate.write(Settings(home=tmp_path), certificate.new(AT, ["a"]))
+    told = msgspec.json.decode(path.read_bytes())["indexes"]
+    assert [each.partition(":")[0] for each in told] == [
+        "the item index of each bundle",
+        "neighbour lists and groups of other customers, offline and online",
+        "the online store's index of a customer's rows under several join keys",
+    ]
+
+
 def test_what_is_no_certificate_is_named(tmp_path: Path) -> None:
     path = tmp_path / certificate.CERTIFICATES / "x.json"
     path.parent.mkdir(parents=True)

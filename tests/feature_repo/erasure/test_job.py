@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from feature_repo.erasure import certificate, job
-from feature_repo.warehouse import pipeline, tables
+from feature_repo.warehouse import pipeline, state, tables, vault
 from feature_repo.warehouse.mapping.read import read
 from motherlode import audit, names
 from motherlode.backup import places as backups
@@ -106,6 +106,13 @@ def test_what_is_found_is_told_before_and_nothing_is_changed(served: tuple[Setti
     assert job.strangers(settings, ["Anna-1", "nobody"]) == ["nobody"]
 
 
+def test_a_file_of_before_makes_nobody_known(settings: Settings) -> None:
+    part = next((settings.home / "clean").rglob("*.parquet"))
+    shutil.copyfile(part, part.with_name(f"before-{part.name}"))
+    assert [(each.name, each.rows) for each in job.find(settings, ["a typo"])] == [("old", 0)]
+    assert job.strangers(settings, ["a typo"]) == ["a typo"]
+
+
 def test_who_is_not_known_is_kept_out_all_the_same(settings: Settings) -> None:
     assert job.erase(settings, ["Dora-4"]).complete
     more = settings.home.parent / "people-2.csv"
@@ -149,13 +156,18 @@ def test_a_restored_home_is_erased_again(settings: Settings, tmp_path: Path, ser
 def test_backups_are_told_and_one_that_is_not_there_is_told_of(settings: Settings, tmp_path: Path) -> None:
     here, away = tmp_path / "here", tmp_path / "away"
     here.mkdir()
+    backups.tell(here, bytes(32), [], anew=True)
     for folder in (here, away):
-        backups.register(settings, folder)
+        backups.register(settings, folder, bytes(32))
     told = job.erase(settings, ["Anna-1"])
     assert not told.complete
     assert [(each.folder, each.told) for each in told.backups] == [(str(here), True), (str(away), False)]
-    assert len(backups.told(here)) == len(Tombstones(settings))
+    assert len(backups.told(here, bytes(32))) == len(Tombstones(settings))
     away.mkdir()
+    again = job.erase(settings, ["Anna-1"])
+    assert not again.complete
+    assert "tombstones.jsonl is missing" in again.backups[1].problem
+    backups.tell(away, bytes(32), [], anew=True)
     assert job.erase(settings, ["Anna-1"]).complete
     assert (away / LEDGER).is_file()
 
@@ -190,3 +202,46 @@ def test_exports_that_lie_elsewhere_are_told_of(settings: Settings, tmp_path: Pa
     pl.DataFrame({names.OUTSIDE_ID: ["Anna-1"]}).write_parquet(out)
     audit.record(settings, "export", str(out))
     assert any(str(out) in text for text in job.erase(settings, ["Anna-1"], verify=False).remains)
+
+
+def test_who_is_not_known_is_a_stranger_whatever_lies_about(settings: Settings) -> None:
+    """A file that no state names goes with any erasure, whosever it is."""
+    left = next((settings.home / "raw").rglob("*.parquet"))
+    shutil.copy(left, left.with_name("left-over.0000000000000000.parquet"))
+    assert any(place.name == "old" for place in job.find(settings, ["Dora-4"]))
+    assert job.strangers(settings, ["Dora-4", "Anna-1"]) == ["Dora-4"]
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_anothers_time_that_equals_the_number_of_an_id_stays_and_is_told(tmp_path: Path, form: str) -> None:
+    """Nobody else's row may lose its time; a number that may be an id goes."""
+    company, id_ = tmp_path / "company", 1735689600
+    company.mkdir()
+    (company / "motherlode.yaml").write_text(
+        "version: 1\ncompany: A shop\nprivacy: { pseudonym: none }\n"
+        f'sources: {{ till: {{ files: "till*.{form}" }} }}\n'
+        "tables:\n  transactions:\n    from: till\n    columns: { customer_id: id, basket_id: basket, item_id: item, "
+        "amount: sum, event_timestamp: { from: at, format: epoch_s } }\n"
+    )
+    rows = pl.DataFrame(
+        {
+            "id": [id_, 1735689601, 1735689602],
+            "basket": ["B1", "B2", "B3"],
+            "item": ["i", "i", "i"],
+            "sum": [1, 2, id_],
+            "at": [1735000000, id_, 1735000001],
+            "brought_by": [None, id_, None],
+        }
+    )
+    (rows.write_parquet if form == "parquet" else rows.write_csv)(company / f"till.{form}")
+    settings = Settings(home=company / "home", mapping=company / "motherlode.yaml")
+    pipeline.load(settings, read(company / "motherlode.yaml"))
+    told = job.erase(settings, [str(id_)])
+    assert told.complete, told.failures
+    assert [each for each in told.remains if each.endswith("the number of an id: at, sum")]
+    left = tables.scan(settings, names.TRANSACTIONS).sort(names.BASKET_ID).collect()
+    assert left[names.BASKET_ID].to_list() == ["B2", "B3"]
+    assert [int(each.timestamp()) for each in left[names.EVENT_TIMESTAMP]] == [id_, 1735000001]
+    (landed,) = state.read(settings).raw
+    raw = vault.reader(settings.home / landed.path, settings).read().to_pylist()
+    assert [row["brought_by"] for row in raw] == ["(erased)" if form == "csv" else None, None]

@@ -1,14 +1,17 @@
 """Customers out of the online store, on a real Valkey: every view and generation, the server's files, at once."""
 
+import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from feature_repo.erasure import online
-from motherlode.online.keys import entity_text
+from motherlode.online.keys import entity_text, of_key
 from motherlode.online.tombstones import Tombstones
 from motherlode.online.writer import OnlineWriter, Target
 from motherlode.packed import Column, Schema
@@ -111,3 +114,49 @@ def seconds(client: Any, known: Tombstones, key: str) -> float:
     started = time.perf_counter()
     assert online.erase(client, PROJECT, [key], known, datetime.now(UTC))
     return time.perf_counter() - started
+
+
+def test_rows_that_expired_are_not_counted_and_their_index_goes_with_the_last(settings: Settings) -> None:
+    with connect(settings) as client:
+        writer = OnlineWriter(client, PROJECT, Tombstones(settings).of_entity)
+        target = Target("of items", owned=True, indexed=True, generations=(0,))
+        now = int(time.time() * 1000)
+        for who, ends in (("brief", (300, 900)), ("for good", (300, 0))):
+            entities = [entity_text([who, each]) for each in ("a", "b")]
+            forget = np.array([now + each if each else 0 for each in ends], dtype=np.int64)
+            writer.write(target, entities, [row(1), row(1)], forget)
+        assert [each.rows for each in online.find(client, PROJECT, ["brief"])] == [2]
+        time.sleep(0.5)
+        assert [each.rows for each in online.find(client, PROJECT, ["brief"])] == [1]
+        time.sleep(0.6)
+        assert online.find(client, PROJECT, ["brief"]) == []
+        assert not client.exists(of_key(PROJECT, "brief")), "the index holds no id for longer than the rows"
+        assert client.ttl(of_key(PROJECT, "for good")) == -1
+        assert [each.rows for each in online.find(client, PROJECT, ["for good"])] == [1]
+
+
+def test_a_rewrite_that_had_begun_before_does_not_count(settings: Settings) -> None:
+    with connect(settings) as client:
+        client.config_set("rdb-key-save-delay", 3000)  # µs a key: the one under way takes a while
+        client.config_set("slowlog-log-slower-than", 0)
+        client.eval("for i = 1, 300 do redis.call('SET', 'k' .. i, 'x') end", 0)
+        client.bgrewriteaof()
+        assert client.info("persistence")["aof_rewrite_in_progress"]
+        assert online.forget_written(client) == []
+        asked = sum(each["command"].upper() == b"BGREWRITEAOF" for each in client.slowlog_get(10_000))
+        assert asked == 1, "since the slow log was emptied, at the beginning"
+
+
+def test_replicas_whose_files_are_their_own_are_told_of(settings: Settings, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with connect(settings) as client, running(Settings(home=tmp_path / "copy")) as other, connect(other) as copy:
+        client.config_set("port", port)
+        copy.replicaof("127.0.0.1", port)
+        until = time.monotonic() + 20
+        while not client.info("replication")["connected_slaves"]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        (problem,) = online.forget_written(client)
+        assert "replicas (1)" in problem and "on each" in problem
+        copy.replicaof("NO", "ONE")

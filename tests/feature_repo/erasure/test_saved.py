@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from feature_repo.erasure import saved
@@ -57,3 +58,22 @@ def test_exports_outside_home_are_known_by_the_audit_log(settings: Settings, tmp
         audit.record(settings, "export", str(path))
     assert saved.exports(settings) == sorted([outside, other])
     assert saved.holding(saved.exports(settings), {"a"}) == [outside]
+
+
+def test_a_large_file_is_copied_a_batch_at_a_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved, "_GROUP", 3)
+    ids: list[object] = ["a", "a", "a", "a", "b", "a", "c", "b", "b"]
+    path = write(settings.home / "saved" / "large.parquet", customer_id=ids, x=[[i] for i in range(9)])
+    (place,) = saved.erase(settings, {"a"})
+    assert place.rows == 5
+    assert pl.read_parquet(path)["x"].to_list() == [[4], [6], [7], [8]]
+    assert pq.read_metadata(path).num_row_groups > 1, "never the whole of it in memory"
+    saved.erase(settings, {"b", "c"})
+    assert pl.read_parquet(path).height == 0
+
+
+def test_a_saved_file_outside_home_that_cannot_be_read_is_named(settings: Settings, tmp_path: Path) -> None:
+    sound = write(tmp_path / "data" / "sound.parquet", customer_id=["b"])
+    broken = tmp_path / "data" / "broken.parquet"
+    broken.write_bytes(sound.read_bytes()[:-9])
+    assert saved.unreadable(settings, [tmp_path / "data"]) == [broken]

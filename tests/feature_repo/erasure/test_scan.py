@@ -37,6 +37,9 @@ def test_it_is_found_however_it_is_written(settings: Settings) -> None:
     parquet(home / "dictionary.parquet", pa.array([CANARY, *nothing]).dictionary_encode())
     parquet(home / "list.parquet", pa.array([["a", CANARY], None, []]))
     parquet(home / "struct.parquet", pa.array([{"a": [{"b": CANARY}]}]))
+    of = pa.map_(pa.string(), pa.list_(pa.string()))
+    parquet(home / "key.parquet", pa.array([[(CANARY, ["a"])]], of))
+    parquet(home / "value.parquet", pa.array([[("a", [CANARY])]], of))
     parquet(home / "large.parquet", pa.array([CANARY], pa.large_string()))
     sealed = pa.table({"x": [CANARY]})
     with vault.writer(home / "sealed.parquet", sealed.schema, settings) as writer:
@@ -55,15 +58,31 @@ def test_it_is_found_however_it_is_written(settings: Settings) -> None:
 def test_nothing_is_found_by_chance(settings: Settings) -> None:
     home = settings.home
     pl.DataFrame({"x": ["canary47", "4canary", "x"], "n": [4711, 1, 2]}).write_parquet(home / "x.parquet")
+    parquet(home / "map.parquet", pa.array([[("canary47", 1)], None], pa.map_(pa.string(), pa.int64())))
     (home / "x.txt").write_text("canary47 4canary 4711 7")
-    (home / "broken.parquet").write_bytes(b"PAR1 no parquet")
     assert scan.find(settings, ["canary", "4711", "7", "x"], []) == []
     assert [scan.telling(each) for each in ("canary", "x", "4711", "123456789")] == [True, False, False, True]
 
 
+def test_what_cannot_be_read_is_named_and_never_counted_as_clean(settings: Settings) -> None:
+    home, other = settings.home, Settings(home=settings.home, raw_key="another raw key, of before")
+    (home / "broken.parquet").write_bytes(b"PAR1 no parquet")
+    (home / "cut.gz").write_bytes(gzip.compress(bytes(1000))[:-9])
+    sealed = pa.table({"x": [CANARY]})
+    with vault.writer(home / "sealed.parquet", sealed.schema, other) as writer:
+        writer.write_table(sealed)
+    found = scan.find(settings, [CANARY], [])
+    assert [each.partition(" ")[0] for each in found] == ["broken.parquet", "cut.gz", "sealed.parquet"]
+    assert all("cannot be read, so nobody can tell" in each for each in found)
+
+
 def test_a_number_of_many_digits_is_found_as_a_number(settings: Settings) -> None:
-    pl.DataFrame({"n": [1, 1234567890123]}).write_parquet(settings.home / "x.parquet")
-    assert scan.find(settings, ["1234567890123"], []) == ["x.parquet"]
+    kinds: dict[str, Any] = {"i": pl.Int64, "u": pl.UInt64, "f": pl.Float64, "d": pl.Decimal(20, 2)}
+    for name, dtype in kinds.items():
+        column = pl.Series("n", [1, 1234567890123, None]).cast(dtype)
+        column.to_frame().write_parquet(settings.home / f"{name}.parquet")
+    assert scan.find(settings, ["1234567890123"], []) == [f"{name}.parquet" for name in sorted(kinds)]
+    assert scan.find(settings, ["1234567890124"], []) == []
 
 
 def test_pseudonyms_may_stand_in_the_audit_log_alone(settings: Settings) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from feature_repo import store
 from feature_repo.features import catalogue
 from feature_repo.features.view import Words
-from feature_repo.freshness.measure import ViewFreshness, measure
+from feature_repo.freshness.measure import Mart, ViewFreshness, measure
 from feature_repo.mart import manifest
 from feature_repo.mart.manifest import Built, Manifest, Piece
 from motherlode import names
@@ -74,6 +75,28 @@ def test_coverage_and_how_far_the_mart_is_ahead_of_what_is_online(bound: Setting
     assert (found.online.rows, found.coverage, found.probed) == (8, 0.8, 10)
     assert found.behind_s == pytest.approx(7 * 86_400)
     assert found.ttl_s == VIEW.ttl.total_seconds()
+
+
+def test_who_measures_often_reads_the_mart_once_for_as_long_as_it_stays(tmp_path: Path) -> None:
+    settings, mart = Settings(home=tmp_path), Mart()
+    write_mart(settings)
+
+    def told() -> tuple[int, datetime | None]:
+        found = next(each for each in measure(settings, mart=mart).views if each.name == VIEW.name).offline
+        assert found is not None
+        return found.entities, found.newest
+
+    assert told() == (10, NEWEST)
+    file = settings.mart / "rfm.0.parquet"
+    file.write_bytes(b"")  # not asked again
+    assert told() == (10, NEWEST)
+    file.unlink()
+    settings.mart.rename(tmp_path / "before")
+    write_mart(settings)
+    now = manifest.read(settings)
+    built = msgspec.structs.replace(now.views[VIEW.name], pieces=now.views[VIEW.name].pieces[:0], rows=0)
+    manifest.write(settings, msgspec.structs.replace(now, views={VIEW.name: built}))
+    assert told() == (0, None)
 
 
 def test_the_lag_is_how_much_newer_the_mart_is_than_feasts_watermark(bound: Settings) -> None:

@@ -49,6 +49,14 @@ def look(client: Any, ttl_s: float | None = 35 * DAY, most: int = online.KEYS, v
     return online.view(client, online.walk(client, PROJECT, most), PROJECT, view, live, ttl_s, NOW_US)
 
 
+def test_rows_of_a_later_versions_schema_are_corrupt_and_no_others(client: Any) -> None:
+    write(client, [HOUR] * 4)
+    write(client, [HOUR] * 4, view="later")
+    (mark,) = (key for key in client.scan_iter(f"{PROJECT}/@schema/*") if b'"later"' in client.get(key))
+    client.set(mark, client.get(mark).replace(b"float64", b"decimal"))
+    assert (look(client, view="later").corrupt, look(client).corrupt) == (1.0, 0.0)
+
+
 def test_ages_and_what_is_stale_or_about_to_be(client: Any) -> None:
     write(client, [HOUR] * 90 + [34.5 * DAY] * 6 + [35 * DAY] * 1 + [36 * DAY] * 3)
     found = look(client)

@@ -1,6 +1,7 @@
 """The consumer: every event counted once and landed once, whoever works, whatever the server forgets."""
 
 import os
+import signal
 import threading
 import time
 from dataclasses import replace
@@ -213,7 +214,8 @@ def test_a_second_process_waits_and_takes_over(shop: Shop) -> None:
     assert "reads" in told
 
 
-def test_a_server_that_is_replaced_while_it_works_is_met_again(tmp_path: Path) -> None:
+def test_a_server_that_is_replaced_while_it_works_is_met_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "_GIVE_UP_S", 0.0)  # it is away, however long, and not given up
     """A named server that goes away and comes back: what was read is landed meanwhile, and nothing is lost."""
     home, stop = tmp_path / "consumer", threading.Event()
     with redis_server.running(Settings(home=tmp_path / "server")) as first, redis_server.connect(first) as client:
@@ -237,6 +239,52 @@ def _until(true: Any) -> None:
     while not true():
         assert time.monotonic() < until, "it does not come to be"
         time.sleep(0.02)
+
+
+def test_a_store_that_fails_and_is_not_away_is_told_of_once_and_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its embedded server was killed, and does not start any more."""
+    monkeypatch.setattr(consumer, "_GIVE_UP_S", 1.0)
+    settings = Settings(home=tmp_path / "home")
+    failed: list[BaseException] = []
+    told: list[str] = []
+
+    def work() -> None:
+        try:
+            consumer.run(settings, threading.Event(), on_progress=lambda progress: told.append(progress.state))
+        except StoreError as error:
+            failed.append(error)
+
+    working = threading.Thread(target=work)
+    working.start()
+    _until(lambda: "reads" in told)
+    with redis_server.connect(settings.with_redis(f"unix://{redis_server.socket_path(settings)}")) as client:
+        pid = int(client.info("server")["process_id"])
+    (manifest,) = settings.valkey.glob("appendonlydir/*.manifest")
+    manifest.write_text("no manifest")
+    os.kill(pid, signal.SIGKILL)
+    working.join(30)
+    assert "does not start" in str(failed[0])
+    ours = [record.getMessage() for record in caplog.records if record.name == consumer.__name__]
+    assert len(ours) == len(set(ours)), "each once"
+    assert sum("does not start" in each for each in ours) == 1
+
+
+def test_what_is_no_lost_connection_is_borne_for_a_while_and_a_lost_one_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flips, away, denied = (StoreError(what, "") for what in ("flips", "away", "denied"))
+    away.__cause__, denied.__cause__ = redis.ConnectionError("gone"), redis.AuthenticationError("no")
+    troubles = consumer._Troubles()
+    assert all(troubles.bear(error, anew=False) for error in (flips, away, denied, redis.ConnectionError("x")))
+    assert not troubles.bear(redis.ResponseError("WRONGTYPE"), anew=False)
+    assert not troubles.bear(redis.AuthenticationError("no"), anew=False)
+    monkeypatch.setattr(consumer, "_GIVE_UP_S", 0.0)
+    assert [troubles.bear(error, anew=False) for error in (flips, denied, away)] == [False, False, True]
+    monkeypatch.setattr(consumer, "_GIVE_UP_S", 0.2)
+    time.sleep(0.2)
+    assert troubles.bear(flips, anew=True), "it had worked since"
 
 
 def test_the_first_server_must_be_there(tmp_path: Path) -> None:

@@ -19,6 +19,17 @@ from motherlode.bundle import sha256
 
 CANARY = "a canary: Änne O'Neil"
 DAYS = 40
+VISITED = '''
+    """Visits: how often a customer was seen."""
+    import polars as pl
+    from feature_repo.features.frames import ROW, finish, seen
+    from feature_repo.features.view import Feature
+    READS = ("interactions",)
+    FEATURES = {"times": Feature(pl.Int32(), "events", "events")}
+    def build(tables, snapshots):
+        known = tables["interactions"].select("customer_id", "event_timestamp")
+        return finish(seen(known, snapshots).group_by(ROW).agg(pl.len().alias("times")), {"times": pl.Int32()})
+'''
 
 
 @pytest.fixture
@@ -240,3 +251,29 @@ def replace_written(built: manifest.Built, piece: manifest.Piece) -> manifest.Bu
 
 def manifest_with(mart: manifest.Manifest, views: Mapping[str, manifest.Built]) -> manifest.Manifest:
     return msgspec.structs.replace(mart, views=views)
+
+
+def test_rows_of_nobody_that_the_warehouse_has_forgotten_go_too(every_kind: Any) -> None:
+    """They were the canary's by a cookie that was theirs alone; others' stay."""
+    shop, rows = every_kind, every_kind.history(random.Random(5), DAYS)
+    at = [row[names.EVENT_TIMESTAMP] for row in rows[names.TRANSACTIONS][:3]]
+    shop.own(visited=VISITED)
+    seen = [("c0", "cookie of the canary"), (None, "cookie of the canary"), (None, "another cookie")]
+    events = [
+        {names.CUSTOMER_ID: who, names.VISITOR_ID: cookie, "event_type": "view", names.EVENT_TIMESTAMP: time}
+        for (who, cookie), time in zip(seen, at, strict=True)
+    ]
+    shop.write({**rows, names.INTERACTIONS: events})
+    shop.build(partitions=2)
+
+    def holding_cookie(cookie: str) -> int:
+        paths = [*shop.settings.mart.rglob("*.parquet")]
+        return sum(text == cookie for path in paths for text in cells(pl.read_parquet(path, glob=False)))
+
+    assert (holding_cookie("cookie of the canary"), holding_cookie("another cookie")) == (2, 1)
+    found = erasure.find(shop.settings, ["c0"], ["cookie of the canary"])
+    assert sum(each.rows for each in found if "interactions" in each.path) == 2
+    shop.write({**rows, names.INTERACTIONS: events[2:]})
+    erasure.erase(shop.settings, ["c0"])
+    assert (holding_cookie("cookie of the canary"), holding_cookie("another cookie")) == (0, 1)
+    assert erasure.erase(shop.settings, ["c0"]) == [], "twice is once"

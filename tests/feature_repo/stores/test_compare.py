@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from feature_repo.stores.compare import Comparison, Thresholds, compare
+from motherlode import redis_server
 from motherlode.online.writer import OnlineWriter, Target
 from motherlode.packed import Column, Schema, Values, encode
 from motherlode.redis_server import connect
@@ -33,7 +34,7 @@ def put(client: Any, generation: int, dtype: str, data: Any, valid: Any = None, 
 
 
 def compared(client: Any, sample: int = 10_000) -> Comparison:
-    return compare(client, "p", "v", (0, 1), N, Thresholds(), sample)
+    return compare(client, "p", "v", (0, 1), lambda: N, Thresholds(), sample)
 
 
 def objects(items: list[Any]) -> Any:
@@ -92,6 +93,16 @@ def test_more_nulls_and_fewer_rows_are_told(client: Any) -> None:
         "it has 900 rows, what is read 1,000",
         "feature 'x' is null in 10.0%, not 0.0%",
     ]
+
+
+def test_a_key_that_a_scan_meets_twice_is_one_row(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(client, 0, "float64", np.zeros(N))
+    put(client, 1, "float64", np.zeros(N), n=N - 1)
+    scan = redis_server.scan
+    monkeypatch.setattr(redis_server, "scan", lambda *given: (keys + keys[:9] for keys in scan(*given)))
+    told = compared(client)
+    assert (told.live_rows, told.shadow_rows) == (N, N - 1)
+    assert told.refusals == ("1,000 rows were sent and Redis holds 999 of them",)
 
 
 def test_a_sample_is_of_the_same_entities_on_both_sides(client: Any) -> None:

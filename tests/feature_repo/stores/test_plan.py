@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from feast.infra.common.materialization_job import MaterializationTask
 
 from feature_repo.stores import plan, rollout, runs
 from feature_repo.stores.compare import Thresholds
+from feature_repo.stores.engine import MotherlodeJob
+from motherlode.online.keys import row_key
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
 
@@ -113,9 +116,73 @@ def test_the_next_run_takes_what_came_since(repo: Any) -> None:
     assert (told.rows, told.views[0].new) == (7, 0)
 
 
+def test_what_redis_weighs_is_as_long_as_rows_and_holds_none_of_a_customers_values(repo: Any, own: Settings) -> None:
+    repo.apply(repo.view("v", frame(3, weeks=1, n=200), keys=("customer_id",), ttl=400 * DAY))
+    with connect(own) as client, client.monitor() as commands:
+        predicted(repo)
+        seen = list(sent(commands, until="UNLINK"))
+    written = [words for words in seen if words[0] == "SET"]
+    assert len(written) == 200
+    for _, key, value, *_ in written:
+        assert key.startswith("planned/@plan/0") and set(value) == {"\\", "x", "0"}
+    assert {len(key) for _, key, *_ in written} == {len(row_key("planned", "v", f"{i}")) for i in range(200)}
+
+
+def sent(commands: Any, until: str) -> Iterator[list[str]]:
+    """The words of commands that a server gets, up to the first of a name."""
+    while True:
+        words = commands.next_command()["command"].split(" ")
+        yield words
+        if words[0] == until:
+            return
+
+
+def test_on_a_server_that_evicts_nothing_is_written(repo: Any, own: Settings) -> None:
+    repo.apply(repo.view("v", frame(3, weeks=1), keys=("customer_id",), ttl=400 * DAY))
+    weighed = predicted(repo).bytes
+    with connect(own) as client:
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + 100_000_000)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_resetstat()
+        try:
+            assert predicted(repo).bytes == pytest.approx(weighed, rel=0.1)
+            assert "cmdstat_set" not in client.info("commandstats")
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_a_run_that_goes_on_where_another_was_cut_short_is_timed_by_its_own_rows(
+    repo: Any,
+) -> None:
+    repo.apply(repo.view("v", frame(1, weeks=1), keys=("customer_id",), ttl=400 * DAY))
+    view = repo.store.get_feature_view("v")
+    task = MaterializationTask(repo.project, view, datetime.now(UTC), datetime.now(UTC))
+    home = Settings(home=repo.home)
+    resumed = MotherlodeJob(task, rows=9000, seconds=9.0, sent=2000, sending_s=4.0)
+    runs.record(home, [resumed], 9.0)
+    assert runs.read(home)["v"] == runs.Run(2000, 4.0)  # marking is timed by the plan itself
+    runs.record(home, [resumed, MotherlodeJob(task, rows=9, seconds=9.0, sent=9, sending_s=1.0)], 9.0)
+    assert runs.read(home)["v"] == runs.Run(2000, 2.0)  # half of the time went to the other
+    runs.record(home, [MotherlodeJob(task, rows=9000, seconds=9.0, sent=9, sending_s=1.0)], 9.0)
+    assert runs.read(home)["v"] == runs.Run(2000, 2.0)
+    assert [path.name for path in (repo.home / "online").iterdir()] == ["runs.json"]
+
+
+def test_time_is_predicted_by_a_probe_for_a_view_that_was_never_written(repo: Any) -> None:
+    repo.apply(repo.view("v", frame(10, weeks=1, n=20_000), keys=("customer_id",), ttl=400 * DAY))
+    (told,) = predicted(repo).views
+    assert told.by == "probe"
+    (job,) = rollout.incrementally(repo.store, datetime.now(UTC), rollout.chosen(repo.store))
+    # Generous, since others may use the machine between the two.
+    assert job.seconds / 5 < told.seconds < 5 * job.seconds + 0.5
+
+
 def test_time_is_predicted_from_the_last_run(repo: Any) -> None:
     repo.apply(repo.view("v", frame(3, weeks=1), keys=("customer_id",), ttl=400 * DAY))
-    materialise(repo)
+    (job,) = rollout.incrementally(repo.store, datetime.now(UTC), rollout.chosen(repo.store))
+    (run,) = runs.read(Settings(home=repo.home)).values()
+    assert run.rows == N and 0 < run.seconds <= job.sending_s < job.seconds
+    assert predicted(repo, "full").seconds < 10 * job.seconds + 1
     path = repo.home / "online" / "runs.json"
     path.write_text('{"v": {"rows": 1000, "seconds": 100.0}}')
     assert predicted(repo, "full").seconds == pytest.approx(N / 10, rel=0.05)
@@ -124,10 +191,10 @@ def test_time_is_predicted_from_the_last_run(repo: Any) -> None:
 
 
 def test_a_server_without_room_is_warned_of(repo: Any, own: Settings) -> None:
-    repo.apply(*views(repo))
+    repo.apply(repo.view("v", frame(30, weeks=1), keys=("customer_id",), ttl=400 * DAY))
     assert predicted(repo).warnings == ()
     with connect(own) as client:
-        client.config_set("maxmemory", client.info("memory")["used_memory"] + 1_000_000)
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + 500_000)
         (warning,) = predicted(repo).warnings
         assert "it would refuse to write" in warning
         client.config_set("maxmemory-policy", "allkeys-lru")

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo.stores import dtypes
-from feature_repo.stores.protos import from_protos, to_protos, to_wire
+from feature_repo.stores.protos import from_protos, to_protos
+from feature_repo.stores.wire import to_wire
 from motherlode.errors import DataError, StoreError
 from motherlode.packed import Column, Schema, Values, decode, encode
 
@@ -30,8 +31,9 @@ def through(values: Values, column: Column) -> Values:
     return decode(rows, [column], {schema.fingerprint: schema}, now_us=2).columns[column.name]
 
 
-def parsed(wire: bytes) -> list[Value]:
+def wired(values: Values, column: Column, kind: dtypes.Kind) -> list[Value]:
     """What protobuf reads from the entries of a `FeatureVector`."""
+    (wire,) = to_wire([values], [column], [kind])
     return list(GetOnlineFeaturesResponse.FeatureVector.FromString(wire).values)
 
 
@@ -95,7 +97,7 @@ def test_feasts_values_come_back_as_they_went(value_type: ValueType) -> None:
     got = [feast_value_type_to_python_type(proto or Value(), value_type) for proto in back]
     assert got == [feast_value_type_to_python_type(proto, value_type) for proto in protos]
     assert back[-1] is None
-    assert parsed(to_wire(through(from_protos(protos, column, kind), column), column, kind)) == [
+    assert wired(through(from_protos(protos, column, kind), column), column, kind) == [
         proto or Value() for proto in back
     ]
 
@@ -123,7 +125,7 @@ def test_the_wire_form_says_what_feasts_protos_say(value_type: ValueType, data: 
     column = Column("x", kind.packed)
     given_values = data.draw(st.lists(st.one_of(st.none(), FIXED[value_type]), max_size=6))
     protos = [Value() if value is None else Value(**{kind.proto: value}) for value in given_values]
-    assert parsed(to_wire(through(from_protos(protos, column, kind), column), column, kind)) == protos
+    assert wired(through(from_protos(protos, column, kind), column), column, kind) == protos
 
 
 def test_a_null_among_times_stays_null() -> None:

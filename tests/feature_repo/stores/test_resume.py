@@ -83,7 +83,7 @@ def cut(repo: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def killed_in_the_middle(make_repo: Any, tmp_path: Path) -> Any:
     """A repo whose first materialisation got SIGKILL in the middle."""
-    repo = make_repo(tmp_path / "home", sql=True)
+    repo = make_repo(tmp_path / "home")
     repo.apply(repo.view("v", rows(), ttl=timedelta(days=1)))
     (tmp_path / "feature_store.yaml").write_text(yaml.safe_dump(repo.yaml))
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)]

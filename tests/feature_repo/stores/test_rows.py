@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
 from feast import Entity, FeatureView, Field, ValueType
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from feature_repo.stores.join import CREATED, EVENT
 from feature_repo.stores.rows import GRACE, Packer, entity_of, micros
-from motherlode.errors import StoreError
+from motherlode.errors import DataError, StoreError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -84,3 +85,20 @@ def test_naive_times_are_utc_and_microseconds_are_exact() -> None:
     at = datetime(2024, 5, 1, 17, 30, 0, 123457, timezone(timedelta(hours=5, minutes=30)))
     assert micros(at) == micros(at.astimezone(UTC).replace(tzinfo=None)) == 1_714_564_800_123_457
     assert micros(datetime(9999, 12, 31, 23, 59, 59, 999999)) == 253_402_300_799_999_999
+
+
+@pytest.mark.parametrize("time", [None, pd.NaT])
+def test_a_row_without_an_event_time_is_refused_by_its_number_and_none_is_written(time: Any) -> None:
+    rows = [(key("a", 1), {"x": Value(double_val=1.0)}, NOON, None), (key("b", 2), {}, time, None)]
+    with pytest.raises(DataError, match=r"Row 1 of 2 for view 'v' has no event time"):
+        Packer(view()).from_feast(rows, micros(NOON))
+
+
+def test_whole_keys_that_came_as_floats_are_whole_and_others_are_refused() -> None:
+    """pandas makes an integer column with one null a float one."""
+    event = micros(NOON)
+    floats = frame([("a", 1, None, event, event), ("a", -3, None, event, event)]).cast({"n": pl.Float64})
+    assert Packer(view()).from_frame(floats).entities == ["1|a", "-3|a"]
+    for wrong in (1.5, 2.0**54, float("nan"), float("inf")):
+        with pytest.raises(DataError, match=r"Join key 'n' is .*, a float"):
+            Packer(view()).from_frame(floats.with_columns(n=pl.lit(wrong)))

@@ -1,19 +1,29 @@
 """A new generation beside the one that is read: compared, flipped to or refused, rolled back; readers go on."""
 
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
+import redis
+import yaml
 
 from feature_repo.stores import rollout
 from feature_repo.stores import shadow as generations
-from feature_repo.stores.compare import Thresholds
+from feature_repo.stores.compare import Thresholds, compare
+from feature_repo.stores.rows import GRACE
 from motherlode import audit
 from motherlode.errors import DataError, StoreError
 from motherlode.online import live
 from motherlode.online.keys import of_key, row_key
+from motherlode.online.reader import now_us
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
 
@@ -162,6 +172,89 @@ def test_a_rollback_reads_what_was_read_and_the_next_run_brings_what_it_lacks(
     assert acted(repo, "rollback") == "v to generation 1"
 
 
+def rolled_forward(repo: Any, at: datetime) -> None:
+    """Generation 1 is read, where x is half more; 0 is kept."""
+    write(repo, rows(at + HOUR, x=0.5))
+    assert shadow(repo).flipped
+
+
+@pytest.mark.parametrize("error", [redis.ConnectionError("gone"), KeyboardInterrupt()])
+def test_a_rollback_that_fails_keeps_what_it_was_to_restore(
+    repo: Any, at: datetime, client: Any, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    rolled_forward(repo, at)
+
+    def cut(*_: Any) -> int:
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(generations, "carry", cut)
+        rollout.back(repo.store)
+    now_live = live.read(client, repo.project)
+    assert (now_live.views, now_live.shadows, now_live.previous) == ({"v": 1}, {}, {"v": 0})
+    assert rollout.clear(repo.store) == 0
+    assert xs(repo, ["7"]) == [7.5]
+    push(repo, "3", now(), 33.0)
+    assert rollout.back(repo.store) == {"v": 0}
+    assert xs(repo, ["7", "3"]) == [7.0, 33.0]
+    assert rollout.back(repo.store) == {"v": 1}  # and what was read until then is kept whole
+    assert xs(repo, ["7", "3"]) == [7.5, 33.0]
+
+
+KILLED = """
+    import sys, time
+    from feast import FeatureStore
+    from feature_repo.stores import rollout, shadow
+
+    def carry(*_):
+        print("half", flush=True)
+        time.sleep(60)
+    shadow.carry = carry
+    rollout.back(FeatureStore(repo_path=sys.argv[1]))
+"""
+
+
+def test_killing_a_rollback_in_the_middle_loses_nothing(repo: Any, at: datetime, client: Any, tmp_path: Any) -> None:
+    rolled_forward(repo, at)
+    (tmp_path / "feature_store.yaml").write_text(yaml.safe_dump(repo.yaml))
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as rollback:
+        assert rollback.stdout is not None
+        assert rollback.stdout.readline() == "half\n"
+        os.kill(rollback.pid, signal.SIGKILL)
+    killed = live.read(client, repo.project)
+    assert (killed.views, killed.shadows, killed.previous) == ({"v": 1}, {"v": 0}, {"v": 0})
+    push(repo, "3", now(), 33.0)
+    assert rollout.clear(repo.store) == 0  # as `motherlode materialize` does first
+    assert held(client, repo) == {0, 1}
+    assert live.read(client, repo.project).shadows == {}
+    assert rollout.back(repo.store) == {"v": 0}
+    assert xs(repo, ["7", "3"]) == [7.0, 33.0]
+
+
+@pytest.mark.parametrize("then", ["rollback", "shadow"])
+def test_after_a_rollback_that_was_killed_any_command_goes_on(repo: Any, at: datetime, client: Any, then: str) -> None:
+    rolled_forward(repo, at)
+    live.switch(client, repo.project, lambda now: msgspec.structs.replace(now, shadows={"v": 0}))
+    push(repo, "3", now(), 33.0)
+    if then == "rollback":
+        assert rollout.back(repo.store) == {"v": 0}
+        assert (xs(repo, ["7", "3"]), held(client, repo)) == ([7.0, 33.0], {0, 1})
+    else:
+        assert shadow(repo).flipped
+        assert (xs(repo, ["7", "3"]), held(client, repo)) == ([7.5, 33.0], {1, 2})
+
+
+def test_a_rollback_clears_the_shadow_that_a_killed_run_left(repo: Any, at: datetime, client: Any) -> None:
+    rolled_forward(repo, at)
+    left = generations.begin(client, repo.project, rollout.targets_of(rollout.chosen(repo.store)))
+    live.switch(client, repo.project, lambda now: msgspec.structs.replace(now, previous={"v": 1}))
+    push(repo, "3", now(), 33.0)
+    assert held(client, repo) == {1, left["v"]}
+    assert rollout.back(repo.store) == {"v": 1}
+    assert held(client, repo) == {1}
+
+
 def test_what_was_pushed_survives_a_flip_and_a_rollback(repo: Any, at: datetime) -> None:
     """Pushed after the watermark, so that no offline row can be meant; in the middle of a shadow too."""
     push(repo, "3", now(), 33.0)
@@ -226,7 +319,7 @@ def test_readers_see_whole_rows_and_miss_none_while_generations_flip_and_roll_ba
 
     reader = threading.Thread(target=read)
     reader.start()
-    for _ in range(4):
+    for _ in range(2):
         shadow(repo, force=True)
         rollout.back(repo.store)
     done.set()
@@ -243,6 +336,28 @@ def test_a_view_that_fails_flips_none_and_leaves_no_shadow(repo: Any, at: dateti
         shadow(repo)
     assert live.read(client, repo.project).generation("v") == 0
     assert (held(client, repo, "v"), held(client, repo, "w")) == ({0}, {0})
+
+
+@pytest.mark.parametrize("minutes", [2, 0])
+def test_rows_that_are_forgotten_between_writing_and_counting_are_not_missed(
+    repo: Any, client: Any, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    """Four rows with a minute to live go before the shadow is counted: in time, or when they should be there."""
+    old = now() - DAY - GRACE + timedelta(seconds=61)
+    mixed = pl.concat([rows(now() - HOUR), rows(old, n=4).with_columns(k=pl.lit("old ") + pl.col("k"))])
+    repo.apply(repo.view("v", mixed, ttl=DAY))
+
+    def compared(*given: Any) -> Any:
+        assert client.unlink(*(row_key(repo.project, "v", f"old {i}", 1) for i in range(4))) == 4
+        monkeypatch.setattr(rollout, "now_us", lambda: now_us() + minutes * 60_000_000)
+        return compare(*given)
+
+    monkeypatch.setattr(rollout, "compare", compared)
+    (told,) = shadow(repo).comparisons
+    assert told.shadow_rows == N
+    assert (told.sent, told.refusals) == (
+        (N, ()) if minutes else (N + 4, ("304 rows were sent and Redis holds 300 of them",))
+    )
 
 
 def test_without_room_the_live_generation_is_untouched_and_the_shadow_gone(tmp_path: Any, make_repo: Any) -> None:

@@ -15,6 +15,7 @@ from feature_repo.mart.manifest import Manifest
 from feature_repo.stores import sources, stream
 from feature_repo.stores.rows import Packer
 from feature_repo.stores.stream import Wanted
+from motherlode.errors import DataError
 
 TIMES = st.integers(0, 20)
 ROWS = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "d", None]), TIMES, st.one_of(st.none(), TIMES)), max_size=30)
@@ -88,3 +89,19 @@ def test_batches_hold_the_marked_rows_in_order_and_say_how_far_they_go(repo: Any
     assert [x for _, frame in batches for x in frame["x"]] == [i for i in range(after, 20) if marks[i]]
     for up_to, frame in batches:
         assert frame["x"][-1] == up_to - 1
+
+
+@pytest.mark.parametrize(("values", "refused"), [([1.0, None, 3.0], False), ([1.0, 1.5, 3.0], True)])
+def test_no_number_loses_its_fraction_without_a_word(repo: Any, values: list[float | None], refused: bool) -> None:
+    path = repo.mart / "v.parquet"
+    time = pl.Series([1, 2, 3]).cast(pl.Datetime("us", "UTC"))
+    pl.DataFrame({"k": ["a", "b", "c"], "t": time, "x": values}).write_parquet(path)
+    source = sources.open_source(repo.config, FileSource(path=str(path), timestamp_field="t"), mart=Manifest())
+    packer = Packer(repo.view("v", None, dtypes={"k": String, "x": Int64}))
+    marks = np.ones(3, dtype=np.bool_)
+    if refused:
+        with pytest.raises(DataError, match=r"Column 'x' of view 'v' holds 1.5, and is declared int64"):
+            list(stream.batches(source, marks, packer))
+    else:
+        ((_, frame),) = stream.batches(source, marks, packer)
+        assert frame["x"].to_list() == [1, None, 3]

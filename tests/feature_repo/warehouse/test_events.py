@@ -8,10 +8,14 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from feature_repo.warehouse import demo, events, pipeline, state, vault
+from feature_repo.warehouse.mapping import casts
 from feature_repo.warehouse.mapping.read import Project, read
 from motherlode import names
+from motherlode.events import Event
 from motherlode.settings import Settings
 
 MAPPING = """
@@ -160,6 +164,18 @@ def test_a_mapping_without_events_gets_them_all_the_same(thin: Settings, tmp_pat
     pipeline.load(settings, project)
     assert integrated(settings).height == 7
     assert state.read(settings).integrated[names.SESSIONS].rows == 1
+
+
+@given(st.text(st.sampled_from(" \t\n\u00a0\u3000-.07ax"), min_size=1, max_size=8))
+def test_an_event_names_a_customer_as_a_load_reads_the_same_text(text: str) -> None:
+    """Else whoever was erased came back, spelled with a blank."""
+    raw = pl.DataFrame({"raw": [text]})
+    read_back = raw.select(casts.cast("id", pl.col("raw"), pl.String(), casts.Reading()).value).item()
+    if read_back is None:
+        with pytest.raises(ValueError, match="blank"):
+            Event(event_id="a", customer_id=text)
+    else:
+        assert Event(event_id="a", customer_id=text).customer == read_back
 
 
 def test_encrypted_segments_are_taken_as_they_are(shop: tuple[Settings, Project]) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from motherlode import audit
 from motherlode.backup import places
-from motherlode.backup.restore import restored, verify
+from motherlode.backup.restore import listed, restored, verify
 from motherlode.backup.take import Taken, take
 from motherlode.errors import StoreError
 from motherlode.lock import exclusive
@@ -86,7 +86,7 @@ def test_who_was_erased_since_does_not_come_back_from_any_backup(
     tombstone = erased(settings, CANARY)
     Tombstones(settings).add([tombstone])
     for known in places.known(settings):
-        places.tell(known, [tombstone])
+        places.tell(known.path, known.telling, [tombstone])
     shutil.rmtree(settings.home)
     for taken, _ in backups:
         with restored(new, folder, at=taken.manifest.id, force=True) as made:
@@ -98,15 +98,47 @@ def test_who_was_erased_since_does_not_come_back_from_any_backup(
         assert Tombstones(new).has("outside", CANARY)
 
 
-def test_an_erasure_counts_also_where_the_ledgers_copy_was_lost_but_a_later_backup_holds_it(
+def test_where_the_tombstones_are_lost_nothing_is_restored_unless_that_is_asked_for(
     settings: Settings, new: Settings, folder: Path
 ) -> None:
     first = take(settings, folder)
     Tombstones(settings).add([erased(settings, CANARY)])
     take(settings, folder)
-    (folder / "tombstones.jsonl").unlink()
     shutil.rmtree(settings.home)
-    assert holding(restore(new, folder, first.manifest.id), CANARY) == []
+    for harm in (lambda path: path.write_text("nonsense"), Path.unlink):
+        harm(folder / "tombstones.jsonl")
+        with pytest.raises(StoreError, match=r"tombstones\.jsonl .*--without-tombstones"):
+            restore(new, folder)
+        assert not new.home.exists()
+    with restored(new, folder, at=first.manifest.id, without_tombstones=True) as made:
+        assert made.erased == 1, "the newest backup's ledger tells"
+        reapply(made.settings)
+    assert holding(new.home, CANARY) == []
+
+
+def test_a_backup_is_restored_beside_a_damaged_one_which_is_told_of(
+    settings: Settings, new: Settings, folder: Path
+) -> None:
+    (old, _), (middle, wanted), (newest, _) = changed_twice(settings, folder)
+    for each in (old, newest):
+        harmed = folder / "manifests" / each.manifest.name
+        content = bytearray(harmed.read_bytes())
+        content[len(content) // 2] ^= 1
+        harmed.write_bytes(content)
+    with restored(new, folder) as made:
+        assert made.manifest.id == middle.manifest.id
+        assert sorted(each.manifest.name in " ".join(made.damaged) for each in (old, middle, newest)) == [
+            False,
+            True,
+            True,
+        ]
+    assert digests(new.home) == wanted
+    _, sound, problems = listed(settings, folder)
+    assert [each.id for each in sound] == [middle.manifest.id] and len(problems) == 2
+    with pytest.raises(StoreError, match=r"\.manifest was changed or cut short"):
+        verify(settings, folder)
+    with pytest.raises(StoreError, match=r"neither the id of a backup.*motherlode backup FOLDER --list"):
+        restore(Settings(home=new.home.with_name("other"), backup_key=KEY), folder, newest.manifest.id)
 
 
 def test_an_erasure_of_the_home_that_is_replaced_counts_too(settings: Settings, folder: Path) -> None:
@@ -221,7 +253,10 @@ def test_a_backup_that_is_not_there_is_said_with_those_that_are(
         restore(new, folder)
     taken = take(settings, folder)
     early = (taken.manifest.at - timedelta(seconds=1)).isoformat()
-    for at, said in ((early, "There is no backup of .* or before"), ("yesterday", "neither the id of a backup nor")):
+    for at, said in (
+        (early, "There is no backup of .* or before"),
+        ("yesterday", "neither the id of a backup that can be"),
+    ):
         with pytest.raises(StoreError, match=said):
             restore(new, folder, at)
 

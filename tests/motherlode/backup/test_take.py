@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ from motherlode.backup.restore import listed, restored, verify
 from motherlode.backup.take import expire, take
 from motherlode.errors import SettingsError, StoreError
 from motherlode.lock import exclusive
+from motherlode.online.tombstones import Tombstones
 from motherlode.settings import Settings
 from tests.motherlode.backup.example import CANARY, KEY, digests, erased, holding, write_rows
 
@@ -245,13 +247,54 @@ def test_beside_a_damaged_backup_a_new_one_is_taken_and_nothing_is_removed(setti
     assert manifest.name == first.manifest.name
 
 
+def test_a_full_backup_removes_one_that_cannot_be_read_and_any_does_once_it_is_over(
+    settings: Settings, folder: Path
+) -> None:
+    for full in (True, False):
+        harmed = folder / "manifests" / take(settings, folder, keep_days=30).manifest.name
+        harmed.write_bytes(harmed.read_bytes()[:-1])
+        if not full:
+            harmed = harmed.rename(harmed.with_name(f"20200101T000000Z-{'0' * 8}.manifest"))
+        taken = take(settings, folder, full=full)
+        assert (taken.dropped, taken.problem) == ((harmed.name,), "")
+        assert verify(settings, folder) > 0, "and nothing is left that it alone held"
+
+
 def test_the_ledgers_copy_is_filled_by_a_backup_too(settings: Settings, folder: Path) -> None:
     tombstones = [erased(settings, "one")]
     take(settings, folder)
-    assert places.known(settings) == [folder]
+    (known,) = places.known(settings)
+    assert known.path == folder
+    assert places.told(folder, known.telling) == [], "it is there from the first backup on"
     (settings.home / "erasure" / "tombstones.jsonl").write_bytes(msgspec.json.encode(tombstones[0]) + b"\n")
     take(settings, folder)
-    assert places.told(folder) == tombstones
+    assert places.told(folder, known.telling) == tombstones
+
+
+def test_a_backup_refuses_a_folder_whose_tombstones_are_lost_and_a_full_one_writes_them_anew(
+    settings: Settings, folder: Path
+) -> None:
+    take(settings, folder)
+    Tombstones(settings).add([erased(settings, "one")])
+    for harm in (Path.unlink, lambda path: path.write_text("nonsense")):
+        harm(folder / "tombstones.jsonl")
+        with pytest.raises(StoreError, match=r"tombstones\.jsonl .*--full"):
+            take(settings, folder)
+        with pytest.raises(StoreError, match=r"tombstones\.jsonl"):
+            verify(settings, folder)
+        take(settings, folder, full=True)
+        assert len(places.told(folder, places.known(settings)[0].telling)) == 1
+        assert verify(settings, folder) > 0
+
+
+def test_a_first_backup_that_was_killed_before_the_folders_own_file_is_begun_anew(
+    settings: Settings, folder: Path
+) -> None:
+    take(settings, folder)
+    for path in [each for each in folder.iterdir() if each.name != "tombstones.jsonl"]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert take(settings, folder).manifest.kind == "full"
+    assert verify(settings, folder) > 0
 
 
 def test_a_killed_backup_does_not_count_and_the_next_one_uses_or_removes_what_it_left(

@@ -124,6 +124,7 @@ def test_a_plan_is_a_table_that_fits(run: Any) -> None:
     [
         (("materialize", "--shadow", "--rollback"), 2, "three things: give one"),
         (("materialize", "--force"), 2, "belong to --shadow"),
+        (("plan", "--full", "--shadow"), 2, "two things: give one"),
         (("materialize", "rfn"), 1, "There is no view 'rfn' to materialise."),
         (("plan", "rfn"), 1, "There is no view 'rfn' to materialise."),
         (("materialize", "--rollback", "spending"), 1, "View 'spending' has no generation to roll back to."),

@@ -109,3 +109,24 @@ def test_a_backup_without_erasures_is_restored_and_goes_on(baker: Baker, capsys:
     assert again.manifest.kind == "incremental"
     code, said = run(capsys, baker)
     assert code == 1 and "is not empty" in said and "--force" in said
+
+
+def test_lost_tombstones_and_damaged_backups_are_told_and_the_remedies_work(
+    baker: Baker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    baker.load(1)
+    first = take(baker.settings, baker.backups).manifest
+    take(baker.settings, baker.backups)
+    harmed = baker.backups / "manifests" / first.name
+    harmed.write_bytes(harmed.read_bytes()[:-1])
+    (baker.backups / "tombstones.jsonl").unlink()
+    shutil.rmtree(baker.settings.home)
+    code, said = run(capsys, baker)
+    assert code == 1 and "tombstones.jsonl is missing" in said and "--without-tombstones" in said
+    code, said = run(capsys, baker, "--without-tombstones")
+    assert code == 0 and f"Another backup cannot be read: {harmed} was changed" in said
+    with pytest.raises(SystemExit) as left:
+        main(["backup", str(baker.backups), "--full", "--home", str(baker.settings.home)])
+    assert left.value.code == 0 and f"{first.name} could not be read, and was removed" in capsys.readouterr().out
+    code, said = run(capsys, baker, "--force")
+    assert code == 0 and "cannot be read" not in said

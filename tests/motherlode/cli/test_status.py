@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from feature_repo.mart import manifest
+from feature_repo.mart.manifest import Built, Manifest, Piece
 from motherlode.cli.main import main
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
@@ -92,6 +95,22 @@ def test_no_state_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert code == 1 and "There is no state in" in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--json", "--prometheus"), "three things: give one"),
+        (("--json", "--listen", "9464"), "three things: give one"),
+        (("--prometheus", "--listen", "9464"), "three things: give one"),
+        (("--every", "5"), "--every belongs to --listen"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    home: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    code, shown, error = run(capsys, home, *arguments)
+    assert (code, shown) == (2, "") and said in error
+
+
 def test_metrics_are_served_on_this_machine_alone_and_measured_anew(home: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -111,10 +130,25 @@ def test_metrics_are_served_on_this_machine_alone_and_measured_anew(home: Path) 
             assert values(scrape(url))["motherlode_online_keys"] == before["motherlode_online_keys"] + 1
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+            damaged(home)
+            time.sleep(1.1)
+            with pytest.raises(urllib.error.HTTPError, match=r"(?s)500: What is there cannot be measured"):
+                urllib.request.urlopen(url, timeout=30)
+            manifest.write(Settings(home=home), Manifest())
+            assert values(scrape(url))["motherlode_online_up"] == 1
             assert {each.laddr.ip for each in listening(server.pid)} == {"127.0.0.1"}
         finally:
             server.terminate()
     assert server.returncode == 128 + 15
+
+
+def damaged(home: Path) -> None:
+    """A view of the mart whose file is no Parquet."""
+    (home / "mart").mkdir(exist_ok=True)
+    (home / "mart" / "rfm.0.parquet").write_bytes(b"no Parquet")
+    piece = Piece(path="rfm.0.parquet", partition=0, era="2026-11", rows=1, sha256="")
+    built = Built(view="rfm", code="", pieces=(piece,), rows=1, created_at=datetime.now(UTC), seconds=0.0)
+    manifest.write(Settings(home=home), Manifest(views={"rfm": built}))
 
 
 def scrape(url: str) -> str:

@@ -1,6 +1,7 @@
 """The fast reader, against a real Valkey."""
 
 import asyncio
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -110,3 +111,46 @@ def test_a_schema_is_asked_for_again_while_it_is_not_there(client: redis.Redis, 
 def test_nobody_asked_for_is_nobody_read(client: redis.Redis) -> None:
     found = OnlineReader(client, "p", [REQUEST, OTHER]).read([])
     assert [len(view.status) for view in found.values()] == [0, 0]
+
+
+def test_readers_that_share_a_connection_are_never_answered_from_the_old_generation(
+    client: redis.Redis, rows: "Rows", server: Settings
+) -> None:
+    """The first of two that asked before a flip learns of it; the second must not take what it asked for as live."""
+    rows.write(["a"], 1, 10)
+    rows.write(["a"], 2, 10, target=Target("v", owned=True, generations=(1,)))
+
+    class Held(redis.asyncio.Redis):
+        """Answers once somebody lets it."""
+
+        gate: asyncio.Event
+
+        async def execute_command(self, *arguments: Any, **options: Any) -> Any:
+            await self.gate.wait()
+            return await super().execute_command(*arguments, **options)
+
+    async def ask() -> list[int]:
+        async with Held.from_url(server.redis_url or "") as connection:
+            connection.gate = asyncio.Event()
+            reader = AsyncOnlineReader(connection, "p", [REQUEST])
+            both = [asyncio.create_task(reader.read(["a"])) for _ in range(2)]
+            await asyncio.sleep(0.05)  # both have made their keys
+            live.switch(client, "p", lambda now: msgspec.structs.replace(now, views={"v": 1}))
+            connection.gate.set()
+            return [int((await each)["v"].columns["x"].data[0]) for each in both]
+
+    assert asyncio.run(ask()) == [2, 2]
+
+
+def test_a_stored_schema_of_a_type_that_is_not_known_makes_its_rows_corrupt_and_no_others(
+    client: redis.Redis, rows: "Rows"
+) -> None:
+    rows.write(["a"], 1, 10)
+    other = b'{"view":"w","columns":[{"name":"y","dtype":"quaternion"}]}'
+    row = bytearray(client.get(row_key("p", "v", "a")) or b"")  # type: ignore[arg-type]
+    row[8:16] = (7).to_bytes(8, "little")
+    row[:4] = zlib.crc32(row[4:]).to_bytes(4, "little")
+    client.set(row_key("p", "v", "b"), bytes(row))
+    client.set(schema_key("p", 7), other)
+    found = OnlineReader(client, "p", [REQUEST]).read(["a", "b"])["v"]
+    assert found.status.tolist() == [Status.PRESENT, Status.CORRUPT]

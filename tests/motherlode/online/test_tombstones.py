@@ -3,16 +3,19 @@
 import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import redis
 
-from motherlode.errors import DataError
+from motherlode.errors import DataError, StoreError
+from motherlode.online import live
 from motherlode.online.keys import bucket, guard_key
-from motherlode.online.tombstones import Tombstone, Tombstones, of_customer, restore
+from motherlode.online.tombstones import Tombstone, Tombstones, ensure, of_customer, restore, written
 from motherlode.online.writer import OnlineWriter, Target, Written
 from motherlode.settings import Settings
 
@@ -108,7 +111,7 @@ def test_a_damaged_ledger_or_key_is_refused_by_name(home: Settings) -> None:
     tombstones = Tombstones(home)
     tombstones.add([outside(tombstones, "a")])
     (home.home / "erasure" / "tombstones.jsonl").write_bytes(b'{"kind": "no kind"}\n')
-    with pytest.raises(DataError, match=r"tombstones\.jsonl holds no tombstone in a line"):
+    with pytest.raises(DataError, match=r"Line 1 of .*tombstones\.jsonl is no tombstone"):
         Tombstones(home).has("outside", "a")
     (home.home / "erasure" / "key").write_bytes(b"short")
     with pytest.raises(DataError, match="is no key: it has 5 bytes"):
@@ -125,3 +128,60 @@ def test_a_server_that_lost_its_tombstones_gets_them_back(client: redis.Redis, r
     assert client.hgetall(guard_key("p", bucket("7"))) == {
         tombstones.of_entity("7").encode(): str(int(NOON.timestamp() * 1000)).encode()
     }
+
+
+def test_a_ledger_that_another_takes_the_place_of_is_read_from_its_beginning(home: Settings) -> None:
+    """As `motherlode restore --force` does below a server that runs."""
+    known, ledger = Tombstones(home), home.home / "erasure" / "tombstones.jsonl"
+    known.add([outside(known, "a")])
+    assert known.has("outside", "a")
+    longer = ledger.with_name("another")
+    others = [outside(known, each) for each in "bcd"]
+    longer.write_bytes(written(msgspec.structs.replace(each, certificate="of another length") for each in others))
+    longer.replace(ledger)
+    assert [known.has("outside", each) for each in "bcd"] == [True, True, True]
+
+
+def test_threads_that_share_a_ledger_read_it_once_each_line(home: Settings) -> None:
+    writer = Tombstones(home)
+    writer.add([outside(writer, "0")])
+    shared = Tombstones(home)
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(1, 40):
+            writer.add([outside(writer, str(number))])
+            assert all(pool.map(lambda _, each=str(number): shared.has("outside", each), range(16)))
+    assert len(shared) == 40
+
+
+def erased(client: redis.Redis, ledger: Tombstones, entity: str) -> None:
+    ledger.add([of_customer(ledger, entity, datetime(2026, 1, 1, tzinfo=UTC), "c")])
+    restore(client, "p", ledger)
+
+
+def test_a_server_that_lost_its_data_or_some_of_it_knows_the_erased_again_before_a_row_is_written(
+    client: redis.Redis, tmp_path: Path
+) -> None:
+    ledger = Tombstones(Settings(home=tmp_path))
+    ensure(client, "p", ledger)
+    assert client.keys("p/*") == [], "where nobody was erased nothing is kept"
+    for entity in ("anna", "bert"):
+        erased(client, ledger, entity)
+    writer, target = OnlineWriter(client, "p", ledger.of_entity), Target("v", owned=True)
+    for lost in ("p/*", guard_key("p", bucket("bert"))):
+        client.delete(*client.keys(lost))  # type: ignore[misc]
+        live.switch(client, "p", lambda now: msgspec.structs.replace(now, views={"v": 0}))
+        assert writer.erased(["anna", "bert"]) != [True, True]
+        ensure(client, "p", ledger)
+        assert writer.write(target, ["anna", "bert", "cleo"], [b"x" * 32] * 3).refused == 2
+
+
+def test_who_has_another_key_or_none_is_refused_and_makes_none(client: redis.Redis, tmp_path: Path) -> None:
+    erased(client, Tombstones(Settings(home=tmp_path / "first")), "anna")
+    for settings in (
+        Settings(home=tmp_path / "second"),
+        Settings(home=tmp_path / "third", erasure_key="another key of sixteen bytes"),
+    ):
+        with pytest.raises(StoreError, match="by another erasure key"):
+            ensure(client, "p", Tombstones(settings))
+        assert not settings.home.exists(), "a key of its own would know nobody"
+    ensure(client, "q", Tombstones(Settings(home=tmp_path / "second")))

@@ -49,6 +49,27 @@ def test_what_became_of_rows_is_told(rows: "Rows") -> None:
     assert rows.write([], 1, 1) == Written(0, 0)
 
 
+def test_a_batch_of_new_older_and_newer_rows_in_any_order_to_two_generations(client: redis.Redis, rows: "Rows") -> None:
+    """The script guesses from the row before whether one lies there: it may guess wrong."""
+    draw = random.Random(7)
+    entities = [str(i) for i in range(200)]
+    lying: dict[tuple[int, str], int] = {}
+    for generation in (0, 1):
+        for entity in entities:
+            if draw.random() < 0.5:
+                event = lying[generation, entity] = draw.choice([5, 15])
+                rows.write([entity], event, event, target=Target("v", True, False, (generation,)))
+    forget = np.array([draw.choice([0, 1_800_000_000_000, 1_999_999_999_999]) for _ in entities])
+    forget[forget > 0] += now_us() // 1000
+    written = rows.writer.write(Target("v", True, False, (0, 1)), entities, [rows.pack(10, 10)] * 200, forget)
+    assert written == Written(sum(lying.get((0, entity), 0) < 10 for entity in entities), 0)
+    for generation in (0, 1):
+        for entity, at in zip(entities, forget.tolist(), strict=True):
+            key, event = row_key("p", "v", entity, generation), lying.get((generation, entity), 0)
+            assert client.get(key) == rows.pack(max(event, 10), max(event, 10))
+            assert client.pexpiretime(key) == (at or -1 if event < 10 else -1)
+
+
 def test_the_key_is_freed_only_when_told(client: redis.Redis, rows: "Rows") -> None:
     later = now_us() // 1000 + 60_000
     entities, row = ["a", "b", "c"], rows.pack(1, 1)

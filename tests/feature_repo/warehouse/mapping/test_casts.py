@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from feature_repo.warehouse.mapping import casts
 from feature_repo.warehouse.mapping.casts import Kind, Reading
 from motherlode.errors import DataError
+from motherlode.identity import id_text
 
 # Unicode's White_Space, which Polars trims; Python's strip() takes four control signs besides.
 _WHITE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
@@ -269,3 +270,21 @@ def test_constants_of_the_mapping_are_read_as_the_columns_kind() -> None:
     assert value("string", "") == ""
     with pytest.raises(DataError, match="'2024-02-30' is no date"):
         value("date", "2024-02-30")
+
+
+def test_an_id_is_spelled_as_events_and_tombstones_spell_it() -> None:
+    """Whoever was erased would else come back, with a blank of some alphabet around the id."""
+    signs = [chr(code) for code in range(0x11000) if not 0xD800 <= code < 0xE000]
+    texts = [
+        *(f"{sign}7.0{sign}" for sign in signs),
+        "-7.0",
+        "--7.0",
+        ".0",
+        "7.00",
+        "7.0.0",
+        "\u0663.0",
+        "7 .0",
+        " ",
+        "",
+    ]
+    assert [value for value, _ in made("id", texts, pl.String)] == [id_text(text) for text in texts]

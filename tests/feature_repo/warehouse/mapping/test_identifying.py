@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from feature_repo.warehouse.mapping.identifying import identifiers
+from feature_repo.warehouse.mapping.identifying import identifiers, quantities
 from feature_repo.warehouse.mapping.read import parse
 
 MAPPING = b"""
@@ -36,3 +36,10 @@ def test_a_source_has_the_identifiers_of_every_table_and_of_matching() -> None:
 def test_a_look_up_that_is_found_by_a_customers_id_holds_it() -> None:
     text = MAPPING.replace(b"customer_id: heads.who", b"customer_id: receipt")
     assert identifiers(parse(text, Path("motherlode.yaml")).mapping, "heads") == ("customer_id",)
+
+
+def test_times_and_money_are_no_ids_but_for_what_is_looked_up_by() -> None:
+    mapping = parse(MAPPING, Path("motherlode.yaml")).mapping
+    assert quantities(mapping, "sales") == {"m"}, "the day is a key, too"
+    assert quantities(mapping, "rates") == {"rate"}
+    assert quantities(mapping, "crm") == set()

@@ -52,3 +52,13 @@ def test_the_lines_of_a_new_order_of_theirs_stay_out(tmp_path: Path, sources: tu
 )
 def test_an_id_is_found_in_a_line_that_is_no_row(line: str) -> None:
     assert "K-7001" in words(line)
+
+
+@pytest.mark.parametrize("id_", ["A/7%|{x}é", "shop:123", "K 7", "o'neil, anna", "(K7)", "#7", "a-b-c-d.e@f"])
+@pytest.mark.parametrize("line", ["BAD;{};b", '{{"who": "{}", "at', "{}", "x {} y"])
+def test_an_id_that_holds_separators_is_found_too(id_: str, line: str) -> None:
+    assert id_ in words(line.format(id_))
+
+
+def test_a_long_line_has_no_more_candidates_than_a_few_a_word() -> None:
+    assert len(words("word1, word2; " * 1000)) < 2_000 * 30
