@@ -120,23 +120,23 @@ def test_readers_that_share_a_connection_are_never_answered_from_the_old_generat
     rows.write(["a"], 1, 10)
     rows.write(["a"], 2, 10, target=Target("v", owned=True, generations=(1,)))
 
+    gate = asyncio.Event()
+
     class Held(redis.asyncio.Redis):
         """Answers once somebody lets it."""
 
-        gate: asyncio.Event
-
         async def execute_command(self, *arguments: Any, **options: Any) -> Any:
-            await self.gate.wait()
-            return await super().execute_command(*arguments, **options)
+            await gate.wait()
+            answering: Any = super()
+            return await answering.execute_command(*arguments, **options)
 
     async def ask() -> list[int]:
         async with Held.from_url(server.redis_url or "") as connection:
-            connection.gate = asyncio.Event()
             reader = AsyncOnlineReader(connection, "p", [REQUEST])
             both = [asyncio.create_task(reader.read(["a"])) for _ in range(2)]
             await asyncio.sleep(0.05)  # both have made their keys
             live.switch(client, "p", lambda now: msgspec.structs.replace(now, views={"v": 1}))
-            connection.gate.set()
+            gate.set()
             return [int((await each)["v"].columns["x"].data[0]) for each in both]
 
     assert asyncio.run(ask()) == [2, 2]
