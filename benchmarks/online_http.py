@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -164,8 +163,8 @@ def _serving(command: Any, path: str, body: Mapping[str, Any]) -> Iterator[_Serv
         _wait(server)
         yield server
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.terminate()  # a job in the background does not hear SIGINT
+        process.wait(60)
 
 
 def _wait(server: _Server) -> None:
