@@ -110,13 +110,15 @@ def test_the_three_journeys(folder: Path, environment: dict[str, str], port: int
     assert (folder / "scores.parquet").exists()
     with serving(folder, environment, port, "serve"):
         answers = [json.loads(shell(line.replace(":8000", f":{port}"))) for line in commands("The application")]
-    score, recommend, portrait = answers
+    score, recommend, features, portrait = answers
     _assert_equal_scores(folder / "scores.parquet", score["results"])
     assert score["device"] == "cpu"
     assert score["results"][0]["status"] == "ok"
     assert 0 <= score["results"][0]["scores"]["response"] <= 1
     assert recommend["results"][0]["source"] == "personal"
     assert len(recommend["results"][0]["items"]) == 5
+    assert features["customer_ids"] == [result["customer_id"] for result in score["results"]]
+    assert features["features"]["rfm"]["status"] == ["present", "present"]
     assert portrait["customer_id"] == recommend["results"][0]["customer_id"]
 
 
