@@ -106,7 +106,7 @@ BAD_BODIES = [
     (b"no json", 400, "$"),
     (b'{"customer_ids": [1]} x', 400, "$"),
     (b'{"customer_ids": ["\xff"]}', 400, "$"),
-    (rb'{"customer_ids": ["\ud800"]}', 400, "$"),
+    (rb'{"customer_ids": ["\ud800"]}', 422, "$.customer_ids[0]"),
     (b'{"customer_ids": NaN}', 400, "$"),
     (b"null", 422, "$"),
     (b"[]", 422, "$"),
