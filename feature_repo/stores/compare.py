@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.stores.shadow import entity_of_key, keys_of
-from motherlode.online.keys import row_key, schema_key
+from feature_repo.stores.shadow import keys_of
+from motherlode.online.keys import entity_of, row_key, schema_key
 from motherlode.online.reader import mget, now_us
 from motherlode.packed import Column, Schema, Status, Values, ViewRows, decode
 
@@ -231,7 +231,7 @@ def _count(keys: Iterable[bytes], sample: int) -> tuple[int, list[str]]:
 
     def hashed() -> Iterable[tuple[int, str]]:
         for key in keys:
-            entity = entity_of_key(key)
+            entity = entity_of(key)
             hashes.append(hash(entity))
             yield zlib.crc32(entity.encode()), entity
 

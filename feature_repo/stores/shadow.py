@@ -18,8 +18,8 @@ import redis
 from feature_repo.stores.picks import NEVER
 from motherlode import redis_server
 from motherlode.errors import StoreError
-from motherlode.online import live
-from motherlode.online.keys import complete_key, of_key, owned_key, owner
+from motherlode.online import generations, live
+from motherlode.online.keys import complete_key, entity_of
 from motherlode.online.live import Live
 from motherlode.online.writer import OnlineWriter, Target
 
@@ -192,7 +192,7 @@ def carry(client: Any, project: str, target: Target, writer: OnlineWriter, gener
             if row
         ]
         forget = np.array([at for _, _, at in rows], dtype=np.int64)
-        writer.write(into, [entity_of_key(key) for key, _, _ in rows], [row for _, row, _ in rows], forget)
+        writer.write(into, [entity_of(key) for key, _, _ in rows], [row for _, row, _ in rows], forget)
         carried += len(rows)
     return carried
 
@@ -232,11 +232,6 @@ def keys_of(client: Any, project: str, view: str, generation: int) -> Iterator[b
         yield from keys
 
 
-def entity_of_key(key: bytes) -> str:
-    """The entity text of a row key: what stands behind the last brace, since it has none itself."""
-    return key.decode().rpartition("}")[2]
-
-
 def _doom(client: Any, project: str, views: Sequence[str], *, previous: bool = True) -> None:
     """Note which generations are about to go, before anything forgets them."""
     now = live.read(client, project)
@@ -253,24 +248,9 @@ def _doomed_key(project: str) -> str:
 
 def _drop(client: Any, project: str, targets: Sequence[Target], names: set[str]) -> int:
     """Remove the rows of generations, by `<view>/<generation>`, in one scan; how many there were."""
-    indexed = tuple(f"{project}/{target.view}/".encode() for target in targets if target.indexed)
-    prefixes = tuple(f"{project}/{name}/{{".encode() for name in names)
-    only = f"{redis_server.literal(next(iter(names)))}/{{*" if len(names) == 1 else "*"
-    scanned = redis_server.scan(client, f"{redis_server.literal(project)}/{only}")
-    gone = 0
-    for keys in _chunks(key for found in scanned for key in found if key.startswith(prefixes)):
-        gone += redis_server.unlink(client, keys)
-        with client.pipeline(transaction=False) as pipeline:
-            for key in keys:
-                if key.startswith(indexed):
-                    pipeline.srem(of_key(project, owner(entity_of_key(key))), key)
-            pipeline.execute()
-    for name in names:
-        view, _, generation = name.rpartition("/")
-        client.unlink(complete_key(project, view, int(generation)))
-        client.unlink(f"{project}/{name}/@sent")
-        client.srem(owned_key(project), name)
-    return gone
+    split = [name.rpartition("/") for name in sorted(names)]
+    indexed = [target.view for target in targets if target.indexed]
+    return generations.drop(client, project, [(view, int(number)) for view, _, number in split], indexed)
 
 
 def _chunks(keys: Iterator[bytes]) -> Iterator[list[bytes]]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from motherlode import redis_server
 from motherlode.online import live
-from motherlode.online.keys import complete_key, of_key, owned_key, owner
+from motherlode.online.keys import complete_key, entity_of, of_key, owned_key, owner
 
 UNDER_WAY_S: Final = 60
 """Seconds after a flip for which a reader may still ask for what was read before: far above any reader's timeout."""
@@ -82,11 +82,11 @@ def remove(client: Any, project: str, keys: Sequence[bytes], of_many: tuple[byte
         keys: of any views.
         of_many: what keys begin with whose names may be in such sets.
     """
+    gone = redis_server.unlink(client, keys)
     named = [key for key in keys if b"}" in key and b"|" in key and key.startswith(of_many)] if of_many else []
     if named:
         with client.pipeline(transaction=False) as pipeline:
             for key in named:
-                # Behind the last brace, since an entity text has none itself.
-                pipeline.srem(of_key(project, owner(key.decode().rpartition("}")[2])), key)
+                pipeline.srem(of_key(project, owner(entity_of(key))), key)
             pipeline.execute()
-    return redis_server.unlink(client, keys)
+    return gone

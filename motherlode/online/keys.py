@@ -54,6 +54,11 @@ def bucket(entity: str) -> int:
     return buckets([entity])[0]
 
 
+def entity_of(key: bytes) -> str:
+    """The entity text of a row key: what stands behind the last brace, since it has none itself."""
+    return key.decode().rpartition("}")[2]
+
+
 def row_key(project: str, view: str, entity: str, generation: int = 0) -> str:
     """The Redis key of one row."""
     return f"{project}/{view}/{generation}/{{{bucket(entity)}}}{entity}"
