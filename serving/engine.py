@@ -6,13 +6,7 @@ from typing import Final
 
 import redis.asyncio
 
-from motherlode.bundle import Bundle
-from motherlode.online.keys import entity_text
-from motherlode.online.reader import AsyncOnlineReader, ViewRequest, now_us
-from motherlode.packed import ViewRows
-from motherlode.runtime import Runtime
-from motherlode.settings import Settings
-from serving.answers import (
+from motherlode.api import (
     FeaturesAnswer,
     FeaturesRequest,
     Portrait,
@@ -23,6 +17,12 @@ from serving.answers import (
     ScoreRequest,
     SegmentAnswer,
 )
+from motherlode.bundle import Bundle
+from motherlode.online.keys import entity_text
+from motherlode.online.reader import AsyncOnlineReader, ViewRequest, now_us
+from motherlode.packed import ViewRows
+from motherlode.runtime import Runtime
+from motherlode.settings import Settings
 from serving.lookup import Lookup
 from serving.portrait import Painter
 from serving.reading import UnavailableError, read

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import psutil
 import redis
 
+from motherlode.api import MAX_EVENTS, EventsAnswer, EventsRequest
 from motherlode.events import Appender, BacklogError, Event, late
 from motherlode.online.tombstones import Tombstones
 from motherlode.settings import Settings
-from serving.answers import MAX_EVENTS, EventsAnswer, EventsRequest
 from serving.problems import Refusal
 
 _PATH: Final = "/v1/events"

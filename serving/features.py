@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from motherlode.api import Status
 from motherlode.bundle import CAMPAIGN, Model, Service
 from motherlode.errors import BundleError
 from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column, ViewRows
 from motherlode.packed import Status as RowStatus
-from serving.answers import Status
 
 _DAY_S: Final = 86_400.0
 
@@ -24,7 +24,7 @@ class Standing:
     """What one customer's answer rests on.
 
     Attributes:
-        status: see `answers.Score`.
+        status: see `api.Score`.
         age_s: seconds since the event time of the oldest row; None where there is no row.
         notes: why the status is not `ok`, and every imputed feature.
     """

@@ -18,10 +18,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Redirect
 
 from motherlode import __version__, redis_server
-from motherlode.compute import Compute
-from motherlode.settings import Settings
-from serving import problems
-from serving.answers import (
+from motherlode.api import (
     MAX_BODY,
     Alive,
     ErrorAnswer,
@@ -36,6 +33,9 @@ from serving.answers import (
     ScoreAnswer,
     ScoreRequest,
 )
+from motherlode.compute import Compute
+from motherlode.settings import Settings
+from serving import problems
 from serving.docs import DocsPage
 from serving.events import Receiver
 from serving.live import Live

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from motherlode.api import FeaturesAnswer, FeatureView
 from motherlode.bundle import Bundle
 from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column, Values, ViewRows
-from serving.answers import FeaturesAnswer, FeatureView
 from serving.portrait import STATUS, iso, plain
 
 

@@ -7,19 +7,19 @@ from typing import Any, Final
 
 import msgspec
 
-from serving import answers
+from motherlode import api
 
 _STRUCTS: Final = (
-    answers.ScoreRequest,
-    answers.ScoreAnswer,
-    answers.RecommendRequest,
-    answers.RecommendAnswer,
-    answers.EventsRequest,
-    answers.EventsAnswer,
-    answers.Portrait,
-    answers.Alive,
-    answers.Ready,
-    answers.ErrorAnswer,
+    api.ScoreRequest,
+    api.ScoreAnswer,
+    api.RecommendRequest,
+    api.RecommendAnswer,
+    api.EventsRequest,
+    api.EventsAnswer,
+    api.Portrait,
+    api.Alive,
+    api.Ready,
+    api.ErrorAnswer,
 )
 _FIELD: Final = re.compile(r"^(?P<names>\w+(?:, \w+)*): (?P<text>.+)$")
 
@@ -32,7 +32,7 @@ def complete(schema: Mapping[str, Any]) -> dict[str, Any]:
     """
     _, made = msgspec.json.schema_components(_STRUCTS, ref_template="#/components/schemas/{name}")
     for name, each in made.items():
-        _describe(each, getattr(answers, name))
+        _describe(each, getattr(api, name))
     components = schema["components"]
     return {**schema, "components": {**components, "schemas": {**components["schemas"], **made}}}
 

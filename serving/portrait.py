@@ -7,13 +7,13 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from motherlode import names
+from motherlode.api import Portrait, Score, ViewAnswer
 from motherlode.bundle import Bundle
 from motherlode.events import LIVE
 from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column, ViewRows
 from motherlode.packed import Status as RowStatus
 from serving import features
-from serving.answers import Portrait, Score, ViewAnswer
 from serving.scoring import Scorer
 
 STATUS: Final[Mapping[int, Literal["present", "stale", "unknown", "corrupt"]]] = {

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from litestar.exceptions import HTTPException, ValidationException
 
-from serving.answers import MAX_ANSWER_ITEMS, MAX_BODY, MAX_CUSTOMERS, MAX_ITEMS, ErrorAnswer, Problem
+from motherlode.api import MAX_ANSWER_ITEMS, MAX_BODY, MAX_CUSTOMERS, MAX_ITEMS, ErrorAnswer, Problem
 from serving.lookup import UnknownServiceError
 from serving.scoring import UnknownCampaignError
 
@@ -28,7 +28,7 @@ class Refusal(HTTPException):
 
     Args:
         status: the HTTP status.
-        path, message, remedy: see `answers.Problem`.
+        path, message, remedy: see `api.Problem`.
         headers: of the answer.
     """
 

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from motherlode import names
+from motherlode.api import MAX_ITEMS, Item, Recommendation, SegmentAnswer, Source
 from motherlode.bundle import Bundle
 from motherlode.packed import Status as RowStatus
 from motherlode.packed import ViewRows
 from motherlode.runtime import Runtime
-from serving.answers import MAX_ITEMS, Item, Recommendation, SegmentAnswer, Source
 from serving.features import Plan, Standing
 
 LATEST: Final = "latest_items"

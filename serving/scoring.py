@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 
 from motherlode import names
+from motherlode.api import Score, SegmentAnswer
 from motherlode.bundle import Bundle
 from motherlode.packed import ViewRows
 from motherlode.runtime import Runtime
-from serving.answers import Score, SegmentAnswer
 from serving.features import Known, Plan, Standing
 
 _DIGITS: Final = 6

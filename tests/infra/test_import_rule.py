@@ -44,7 +44,7 @@ BREAKS = (
     (SERVING, "motherlode/runtime.py", "sklearn"),
     (GROUND, "motherlode/packed.py", "feature_repo.stores.dtypes"),
     (GROUND, "motherlode/compute/device.py", "torch"),
-    (APART, "training/publish.py", "serving.answers"),
+    (APART, "training/publish.py", "serving.problems"),
     (APART, "training/pipeline.py", "motherlode.cli.stages"),
     (LAYERS, "feature_repo/warehouse/clean.py", "feature_repo.features"),
     (LAYERS, "feature_repo/features/rfm.py", "feature_repo.mart.manifest"),

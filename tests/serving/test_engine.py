@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from motherlode import bundle
+from motherlode.api import Campaign, RecommendRequest, ScoreRequest
 from motherlode.identity import Identity
 from motherlode.runtime import Runtime
 from serving import engine as module
-from serving.answers import Campaign, RecommendRequest, ScoreRequest
 from serving.engine import Engine
 from serving.reading import connect
 

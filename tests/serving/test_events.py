@@ -10,11 +10,11 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from motherlode import events, names, packed
+from motherlode.api import MAX_BODY, MAX_EVENTS
 from motherlode.events import LIVE, Event, decode, stream_key
 from motherlode.online.tombstones import Kind, Tombstone, Tombstones
 from motherlode.online.writer import OnlineWriter, Target
 from motherlode.packed import Values
-from serving.answers import MAX_BODY, MAX_EVENTS
 from serving.http import build
 
 if TYPE_CHECKING:

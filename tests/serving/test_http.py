@@ -15,7 +15,7 @@ import uvicorn
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from serving.answers import MAX_BODY
+from motherlode.api import MAX_BODY
 from serving.http import build
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from motherlode import audit, bundle
+from motherlode.api import Campaign, ScoreRequest
 from motherlode.errors import BundleError
-from serving.answers import Campaign, ScoreRequest
 from serving.live import Live
 from serving.reading import connect
 from training import publish

@@ -16,9 +16,9 @@ from feature_repo.mart.manifest import Built, Manifest, Piece
 from feature_repo.warehouse import state
 from feature_repo.warehouse.state import Integrated, Load, Part, State
 from motherlode import bundle, names
+from motherlode.api import Campaign, Score, ScoreRequest
 from motherlode.bundle import sha256
 from motherlode.runtime import Runtime
-from serving.answers import Campaign, Score, ScoreRequest
 from serving.engine import Engine
 from serving.reading import connect
 from training.batch import score_all

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from motherlode.api import Score
 from motherlode.online.reader import ViewRequest
 from motherlode.packed import FIXED, Column, Schema, Status, Values, ViewRows, decode, encode
-from serving.answers import Score
 from serving.portrait import Painter
 
 NOW = 1_700_000_000_000_000

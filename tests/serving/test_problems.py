@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from motherlode.api import MAX_CUSTOMERS, RecommendRequest
 from serving import problems
-from serving.answers import MAX_CUSTOMERS, RecommendRequest
 from serving.problems import Refusal
 from serving.scoring import UnknownCampaignError
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from motherlode import bundle
+from motherlode.api import RecommendRequest, ScoreRequest
 from motherlode.errors import StoreError
 from motherlode.online.keys import schema_key
 from motherlode.redis_server import connect as connect_sync
 from motherlode.redis_server import running
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings
-from serving.answers import RecommendRequest, ScoreRequest
 from serving.engine import Engine
 from serving.reading import connect, ping
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from motherlode import bundle, names
+from motherlode.api import RecommendAnswer, Recommendation, RecommendRequest
 from motherlode.online.keys import row_key
 from motherlode.runtime import Runtime
-from serving.answers import RecommendAnswer, Recommendation, RecommendRequest
 from serving.engine import Engine
 from serving.reading import connect
 from serving.recommendation import top_k

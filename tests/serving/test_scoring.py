@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from motherlode import bundle
+from motherlode.api import Campaign, Score, ScoreAnswer, ScoreRequest
 from motherlode.runtime import Runtime
-from serving.answers import Campaign, Score, ScoreAnswer, ScoreRequest
 from serving.engine import Engine
 from serving.reading import connect
 from serving.scoring import UnknownCampaignError
