@@ -42,6 +42,7 @@ class Settings:
         actor: who acts, for the audit log; None: the user of the operating system. `MOTHERLODE_ACTOR`.
         host, port: where the HTTP endpoints listen. `MOTHERLODE_HOST`, `MOTHERLODE_PORT`.
         keep_bundles: bundles kept besides the current one. `MOTHERLODE_KEEP_BUNDLES`.
+        replicas: processes that answer; None: one a core. `MOTHERLODE_REPLICAS`.
         redis_budget_s: the longest a request waits for Redis, seconds. `MOTHERLODE_REDIS_BUDGET_S`.
         households: how many of the demo's households to land; None: all. `MOTHERLODE_HOUSEHOLDS`.
     """
@@ -62,6 +63,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     keep_bundles: int = 5
+    replicas: int | None = None
     redis_budget_s: float = 0.25
     households: int | None = None
 
@@ -85,7 +87,7 @@ class Settings:
             values["previous_pseudonym_keys"] = tuple(line for line in previous.splitlines() if line)
         mapping = Path(str(values.get("mapping", MAPPING))).expanduser().absolute()
         values["mapping"] = mapping if "mapping" in values or mapping.is_file() else None
-        for name, kind in (("port", int), ("keep_bundles", int), ("redis_budget_s", float), ("households", int)):
+        for name, kind in _NUMBERS:
             if name in values:
                 values[name] = _number(_VARIABLES[name], values[name], kind)
         settings = cls(home=home, **values)  # type: ignore[arg-type]
@@ -119,6 +121,8 @@ class Settings:
             )
         if self.keep_bundles < 1:
             raise SettingsError(f"MOTHERLODE_KEEP_BUNDLES is {self.keep_bundles}.", "Keep at least 1.")
+        if self.replicas is not None and self.replicas < 1:
+            raise SettingsError(f"MOTHERLODE_REPLICAS is {self.replicas}.", "Use at least 1, or unset it: one a core.")
         if self.households is not None and self.households < _FEWEST_HOUSEHOLDS:
             raise SettingsError(
                 f"MOTHERLODE_HOUSEHOLDS is {self.households}.",
@@ -190,11 +194,19 @@ _VARIABLES: Final = {
     "host": "MOTHERLODE_HOST",
     "port": "MOTHERLODE_PORT",
     "keep_bundles": "MOTHERLODE_KEEP_BUNDLES",
+    "replicas": "MOTHERLODE_REPLICAS",
     "redis_budget_s": "MOTHERLODE_REDIS_BUDGET_S",
     "households": "MOTHERLODE_HOUSEHOLDS",
     "mapping": "MOTHERLODE_MAPPING",
     "actor": "MOTHERLODE_ACTOR",
 }
+_NUMBERS: Final[tuple[tuple[str, type[int] | type[float]], ...]] = (
+    ("port", int),
+    ("keep_bundles", int),
+    ("replicas", int),
+    ("redis_budget_s", float),
+    ("households", int),
+)
 
 _SECRETS: Final = {
     "pseudonym_key": "MOTHERLODE_PSEUDONYM_KEY",

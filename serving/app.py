@@ -16,7 +16,6 @@ from urllib.error import URLError
 import msgspec
 import psutil
 import ray
-from litestar import Litestar
 from ray import serve
 from ray.serve._private import replica
 from ray.serve.config import HTTPOptions, ProxyLocation
@@ -25,6 +24,7 @@ from ray.serve.schema import LoggingConfig
 from motherlode.compute import Compute, choose
 from motherlode.errors import DeviceError
 from motherlode.settings import Settings
+from serving.front import Front
 from serving.http import build
 from serving.server import Order, Report, address
 
@@ -32,6 +32,7 @@ APP: Final = "motherlode"
 
 _OBJECT_STORE: Final = 80 * 1024**2
 """Bytes; the least that Ray takes. Nothing is ever put there."""
+_RAY_LOG: Final = "ray.serve"
 _READY_S: Final = 30.0
 _DRAIN_S: Final = 3.0
 
@@ -43,10 +44,12 @@ class Api:
         self._settings = settings
         self._compute = compute
         _log_to_file(settings)
+        # Ray makes a record of every request before it finds that nobody wants it: 4 % of a request.
+        logging.getLogger(_RAY_LOG).setLevel(logging.WARNING)
         if local:
             _listen_on_loopback()
 
-    def __serve_build_asgi_app__(self) -> Litestar:
+    def __serve_build_asgi_app__(self) -> Front:
         return build(self._settings, self._compute)
 
 
@@ -70,10 +73,12 @@ def deploy(order: Order) -> None:
     """Start the replica, and wait until requests are answered."""
     settings = order.to_settings()
     compute = _compute(settings)
+    # A GPU is one replica's alone.
+    replicas = _replicas(settings) if compute is not None else 1
     api: Any = serve.deployment(
         serve.ingress()(Api),
         name="api",
-        num_replicas=1,
+        num_replicas=replicas,
         max_ongoing_requests=512,
         graceful_shutdown_timeout_s=4,
         graceful_shutdown_wait_loop_s=0.2,
@@ -131,10 +136,15 @@ def _listen(started: threading.Event, told: threading.Event) -> None:
 def _local_options(order: Order) -> dict[str, Any]:
     return {
         "include_dashboard": False,
-        "num_cpus": 1,  # for the one replica; Ray starts as many idle workers in advance
+        "num_cpus": _replicas(order.to_settings()),  # for the replicas; Ray starts as many idle workers in advance
         "object_store_memory": _OBJECT_STORE,
         "_temp_dir": order.temp,
     }
+
+
+def _replicas(settings: Settings) -> int:
+    """How many: one a core, since each runs one thread."""
+    return settings.replicas or len(os.sched_getaffinity(0))
 
 
 def _compute(settings: Settings) -> Compute | None:

@@ -1,8 +1,9 @@
 """One bundle's answers: features, scores and lists, put together. No Ray, no HTTP."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, chain, pairwise
+from typing import Final, TypeVar
 
 import redis.asyncio
 
@@ -13,6 +14,7 @@ from motherlode.api import (
     RecommendAnswer,
     Recommendation,
     RecommendRequest,
+    Score,
     ScoreAnswer,
     ScoreRequest,
     SegmentAnswer,
@@ -23,6 +25,7 @@ from motherlode.online.reader import AsyncOnlineReader, ViewRequest, now_us
 from motherlode.packed import ViewRows
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings
+from serving.batching import Batcher
 from serving.lookup import Lookup
 from serving.portrait import Painter
 from serving.reading import UnavailableError, read
@@ -31,6 +34,11 @@ from serving.scoring import Scorer
 
 _INLINE: Final = 1_000_000
 """Customers × items above which ranking leaves the event loop to other requests."""
+_BATCH: Final = 64
+"""Customers of requests that are answered together."""
+
+T = TypeVar("T")
+Ids = Sequence[int | str]
 
 
 class Engine:
@@ -61,6 +69,8 @@ class Engine:
         self._recommending = {each: reader(self._recommender.plan(each).requests) for each in (False, True)}
         self._looking_up = {name: reader(requests) for name, requests in self._lookup.requests.items()}
         self._portraying = reader(self._painter.requests)
+        self._scores = Batcher(self._score, _BATCH)
+        self._features = Batcher(self._feature, _BATCH)
 
     async def score(self, request: ScoreRequest) -> ScoreAnswer:
         """Every customer's scores.
@@ -70,12 +80,7 @@ class Engine:
         """
         campaign = None if request.campaign is None else request.campaign.type
         self.scorer.check(campaign)
-        ids, at_us = request.customer_ids, now_us()
-        try:
-            rows = await self._read(self._scoring, ids, at_us)
-            results = self.scorer.score(ids, rows, campaign, at_us)
-        except UnavailableError as error:
-            results = self.scorer.unavailable(ids, str(error))
+        results = await self._scores.ask(campaign, request.customer_ids)
         return ScoreAnswer(self.version, self.compute.kind, results)
 
     async def recommend(self, request: RecommendRequest) -> RecommendAnswer:
@@ -101,12 +106,7 @@ class Engine:
             UnknownServiceError: the feature service is none of the bundle's.
         """
         self._lookup.check(request.service)
-        ids, at_us = request.customer_ids, now_us()
-        try:
-            rows = await self._read(self._looking_up[request.service], ids, at_us)
-        except UnavailableError as error:
-            return self._lookup.answer(request.service, ids, {}, at_us, [str(error)])
-        return self._lookup.answer(request.service, ids, rows, at_us, [])
+        return await self._features.ask(request.service, request.customer_ids)
 
     async def portrait(self, customer_id: int | str, campaign: str | None) -> Portrait:
         """Everything known of one customer.
@@ -123,6 +123,25 @@ class Engine:
             return self._painter.paint(self.version, self.compute.kind, score, {}, at_us)
         (score,) = self.scorer.score([customer_id], rows, campaign, at_us)
         return self._painter.paint(self.version, self.compute.kind, score, rows, at_us)
+
+    async def _score(self, campaign: str | None, asked: Sequence[Ids]) -> list[list[Score]]:
+        """The scores of several requests' customers, by request."""
+        ids, at_us = list(chain.from_iterable(asked)), now_us()
+        try:
+            rows = await self._read(self._scoring, ids, at_us)
+            results = self.scorer.score(ids, rows, campaign, at_us)
+        except UnavailableError as error:
+            results = self.scorer.unavailable(ids, str(error))
+        return [results[a:b] for a, b in _bounds(asked)]
+
+    async def _feature(self, service: str, asked: Sequence[Ids]) -> list[FeaturesAnswer]:
+        """The features of several requests' customers, by request."""
+        ids, at_us = list(chain.from_iterable(asked)), now_us()
+        try:
+            rows = await self._read(self._looking_up[service], ids, at_us)
+        except UnavailableError as error:
+            return [self._lookup.nothing(each, str(error)) for each in asked]
+        return self._lookup.answer(service, asked, rows, at_us)
 
     async def _fill(self, answers: Sequence[Recommendation | Customer], k: int, at_us: int) -> list[Recommendation]:
         """The recommender's answers, and popular items for the customers that it has none for."""
@@ -149,3 +168,8 @@ class Engine:
         keys = self._identity.every_join_key_of(ids)
         now, *before = ([entity_text((key,)) for key in each] for each in keys)
         return await read(reader, now, at_us, self._budget_s, before)
+
+
+def _bounds(parts: Sequence[Sequence[T]]) -> Iterator[tuple[int, int]]:
+    """Where each part begins and ends in all of them, one behind the other."""
+    return pairwise(accumulate(map(len, parts), initial=0))

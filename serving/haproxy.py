@@ -17,6 +17,8 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _LISTENER = re.compile(r"^(?P<indent>\s*)bind (?:\*)?:(?P<port>\d+)$", re.MULTILINE)
+_FRONTEND = re.compile(r"^frontend http_frontend\n(?P<bind>\s*bind .*\n)", re.MULTILINE)
+_QUICK = "    http-request set-header x-request-disconnect-disabled ?1\n"
 _LOG = re.compile(r"^\s*(?:log|log-format-sd|option httplog|option log-health-checks)\b.*\n", re.MULTILINE)
 
 
@@ -28,6 +30,7 @@ def tame(configuration: str, folder: str) -> str:
         folder: where the sockets lie that stand for those listeners.
     """
     bound = _LISTENER.sub(rf"\g<indent>bind unix@{folder}/\g<port> mode 600", configuration)
+    bound = _FRONTEND.sub(rf"\g<0>{_QUICK}", bound)
     return _LOG.sub("", bound).replace(" mode 666 level admin", " mode 600 level admin")
 
 

@@ -38,6 +38,7 @@ from motherlode.settings import Settings
 from serving import problems
 from serving.docs import DocsPage
 from serving.events import Receiver
+from serving.front import DECODER, Front, refusal
 from serving.live import Live
 from serving.lookup import UnknownServiceError
 from serving.openapi import complete
@@ -46,7 +47,6 @@ from serving.scoring import UnknownCampaignError
 
 _log: Final = logging.getLogger(__name__)
 
-_DECODER: Final = "decoder"
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 _REFUSALS: Final[Mapping[int, ResponseSpec]] = {
@@ -73,10 +73,10 @@ class TypedRequest(Request[Any, Any, Any]):
 
     async def json(self) -> Any:
         """The body as the struct that the handler's `decoder` option makes."""
-        return problems.decode(await self.body(), self.route_handler.opt[_DECODER])
+        return problems.decode(await self.body(), self.route_handler.opt[DECODER])
 
 
-def build(settings: Settings, compute: Compute | None = None) -> Litestar:
+def build(settings: Settings, compute: Compute | None = None) -> Front:
     """The application, its bundle loaded and verified.
 
     Args:
@@ -114,7 +114,7 @@ def build(settings: Settings, compute: Compute | None = None) -> Litestar:
                 await watching
             await client.aclose()
 
-    return Litestar(
+    app = Litestar(
         [score, recommend, features, events, portrait, healthz, readyz, document, home],
         request_class=TypedRequest,
         request_max_body_size=MAX_BODY,
@@ -131,9 +131,10 @@ def build(settings: Settings, compute: Compute | None = None) -> Litestar:
         ),
         logging_config=None,
     )
+    return Front(app)
 
 
-def from_env() -> Litestar:
+def from_env() -> Front:
     """The application by the environment's settings, with the embedded Valkey where it names no Redis."""
     settings = Settings.from_env()
     return build(settings.with_redis(redis_server.ensure(settings)))
@@ -143,7 +144,7 @@ def from_env() -> Litestar:
     "/v1/score",
     status_code=200,
     responses=_REFUSALS,
-    opt={_DECODER: msgspec.json.Decoder(ScoreRequest)},
+    opt={DECODER: msgspec.json.Decoder(ScoreRequest)},
     summary="Segment and scores of customers",
 )
 async def score(data: JSONBody[ScoreRequest], state: State) -> ScoreAnswer:
@@ -162,7 +163,7 @@ async def score(data: JSONBody[ScoreRequest], state: State) -> ScoreAnswer:
     "/v1/recommend",
     status_code=200,
     responses=_REFUSALS,
-    opt={_DECODER: msgspec.json.Decoder(RecommendRequest)},
+    opt={DECODER: msgspec.json.Decoder(RecommendRequest)},
     summary="Items for customers",
 )
 async def recommend(data: JSONBody[RecommendRequest], state: State) -> RecommendAnswer:
@@ -177,7 +178,7 @@ async def recommend(data: JSONBody[RecommendRequest], state: State) -> Recommend
     "/v1/features",
     status_code=200,
     responses=_REFUSALS,
-    opt={_DECODER: msgspec.json.Decoder(FeaturesRequest)},
+    opt={DECODER: msgspec.json.Decoder(FeaturesRequest)},
     summary="Features of customers",
 )
 async def features(data: JSONBody[FeaturesRequest], state: State) -> FeaturesAnswer:
@@ -195,7 +196,7 @@ async def features(data: JSONBody[FeaturesRequest], state: State) -> FeaturesAns
     "/v1/events",
     status_code=202,
     responses=_ALOOF,
-    opt={_DECODER: msgspec.json.Decoder(EventsRequest)},
+    opt={DECODER: msgspec.json.Decoder(EventsRequest)},
     summary="Events of customers",
 )
 async def events(data: JSONBody[EventsRequest], request: Request[Any, Any, Any], state: State) -> EventsAnswer:
@@ -254,8 +255,7 @@ def _live(state: State) -> Live:
     return live
 
 
-def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorAnswer]:
-    status, answer = problems.answer(error, request.scope["path"])
-    if status >= 500:
-        _log.error("%s %s failed.", request.method, request.scope["path"], exc_info=error)
-    return Response(answer, status_code=status, headers=error.headers if isinstance(error, problems.Refusal) else None)
+def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    status, body, headers = refusal(error, request.scope["path"])
+    told = {name.decode(): value.decode() for name, value in headers}
+    return Response(body, status_code=status, headers=told, media_type="application/json")

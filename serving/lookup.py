@@ -1,6 +1,7 @@
 """Features as they lie in the online store, column by column: what an application computes with itself. No HTTP."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -48,23 +49,33 @@ class Lookup:
             raise UnknownServiceError(service, sorted(self.requests))
 
     def answer(
-        self, service: str, ids: Sequence[int | str], rows: Mapping[str, ViewRows], at_us: int, notes: Sequence[str]
-    ) -> FeaturesAnswer:
-        """The features of N customers.
+        self, service: str, asked: Sequence[Sequence[int | str]], rows: Mapping[str, ViewRows], at_us: int
+    ) -> list[FeaturesAnswer]:
+        """The features of several requests' customers, by request.
 
         Args:
             service: one of `requests`.
-            ids: N customers, as they were asked for.
-            rows: their rows of every view of the service; empty where none could be read.
+            asked: each request's customers, as they were asked for; N in all.
+            rows: their rows of every view of the service.
             at_us: the time to judge ages by.
-            notes: why there are none.
         """
-        found = {
-            request.view: _view(rows[request.view], request.columns, at_us)
-            for request in self.requests[service]
-            if request.view in rows
-        }
-        return FeaturesAnswer(self._version, list(ids), found, list(notes))
+        found = {request.view: _view(rows[request.view], request.columns, at_us) for request in self.requests[service]}
+        if len(asked) == 1:
+            return [FeaturesAnswer(self._version, list(asked[0]), found, [])]
+        return [
+            FeaturesAnswer(self._version, list(ids), {name: _part(view, a, b) for name, view in found.items()}, [])
+            for ids, (a, b) in zip(asked, pairwise(accumulate(map(len, asked), initial=0)), strict=True)
+        ]
+
+    def nothing(self, ids: Sequence[int | str], reason: str) -> FeaturesAnswer:
+        """What can be said when no feature could be read: that, and why."""
+        return FeaturesAnswer(self._version, list(ids), {}, [reason])
+
+
+def _part(view: FeatureView, start: int, stop: int) -> FeatureView:
+    """Some customers of a view."""
+    values = {name: each[start:stop] for name, each in view.values.items()}
+    return FeatureView(view.status[start:stop], view.age_s[start:stop], values)
 
 
 def _view(rows: ViewRows, columns: Sequence[Column], at_us: int) -> FeatureView:

@@ -105,6 +105,12 @@ def check_size(customers: int, items_each: int = 0) -> None:
         )
 
 
+def too_large() -> Refusal:
+    """413 for a body beyond the limit."""
+    message, remedy = _GENERAL[HTTPStatus.REQUEST_ENTITY_TOO_LARGE]
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, BODY, message, remedy)
+
+
 def unknown_service(error: UnknownServiceError, path: str) -> Refusal:
     """422 that names the feature services there are."""
     return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, path, str(error), f"Use one of {', '.join(error.known)}.")

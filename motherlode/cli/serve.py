@@ -23,11 +23,14 @@ from serving import server
     show_default=True,
     help="fast: HAProxy in front; safe: Ray Serve's own proxy.",
 )
+@click.option("--replicas", type=int, help="Processes that answer (MOTHERLODE_REPLICAS; one a core by default).")
 @options.home
 @options.device
-def serve(port: int | None, host: str | None, profile: str, home: Path | None, device: str | None) -> None:
+def serve(
+    port: int | None, host: str | None, profile: str, replicas: int | None, home: Path | None, device: str | None
+) -> None:
     """Serve the current bundle: POST /v1/score, POST /v1/recommend, GET /v1/customers/{id}; /docs tells the rest."""
-    settings = Settings.from_env(home=home, port=port, host=host, device=device)
+    settings = Settings.from_env(home=home, port=port, host=host, replicas=replicas, device=device)
     if settings.ray_address is None:
         server.require_free_port(settings)  # before a Valkey is started for nothing
     version = bundle.current(settings.models).name

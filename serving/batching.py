@@ -1,0 +1,95 @@
+"""Requests that arrive while others are being answered are answered together; one alone waits for nobody."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+_AT_ONCE: Final = 2
+"""Batches of one kind under way: one waits for Redis while the other is computed."""
+
+Run = Callable[[K, Sequence[Sequence[Q]]], Awaitable[Sequence[A]]]
+"""From a kind and N requests' questions to N answers, in their order."""
+
+
+class _Queue(Generic[Q, A]):
+    """What waits of one kind."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.waiting: list[tuple[Sequence[Q], asyncio.Future[A]]] = []
+
+
+class Batcher(Generic[K, Q, A]):
+    """Answers requests of one kind by one call while they queue, and at once while they do not.
+
+    Args:
+        run: the call. What it raises is raised to every request of its batch.
+        most: questions a batch, unless one request has more.
+    """
+
+    def __init__(self, run: Run[K, Q, A], most: int) -> None:
+        self._run = run
+        self._most = most
+        self._queues: dict[K, _Queue[Q, A]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def ask(self, kind: K, questions: Sequence[Q]) -> A:
+        """The answer to one request.
+
+        Args:
+            kind: what requests must share to be answered together.
+            questions: the request's.
+        """
+        queue = self._queues.setdefault(kind, _Queue())
+        if queue.running < _AT_ONCE:
+            queue.running += 1
+            try:
+                (answer,) = await self._run(kind, [questions])
+                return answer
+            finally:
+                self._next(kind, queue)
+        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        queue.waiting.append((questions, future))
+        return await future
+
+    def _next(self, kind: K, queue: _Queue[Q, A]) -> None:
+        """A place is free: begin a batch of those that wait."""
+        queue.waiting = [each for each in queue.waiting if not each[1].done()]  # whoever asked may have gone
+        if queue.waiting:
+            task = asyncio.create_task(self._batch(kind, queue))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        queue.running -= 1
+        if not queue.running:
+            self._queues.pop(kind, None)
+
+    async def _batch(self, kind: K, queue: _Queue[Q, A]) -> None:
+        batch = self._take(queue)
+        try:
+            answers = await self._run(kind, [questions for questions, _ in batch])
+        except Exception as error:  # noqa: BLE001 - it is raised where the requests wait
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+        finally:
+            self._next(kind, queue)
+
+    def _take(self, queue: _Queue[Q, A]) -> list[tuple[Sequence[Q], asyncio.Future[A]]]:
+        """The first that wait, as many as make a batch."""
+        size, count = 0, 0
+        for questions, _ in queue.waiting:
+            size += len(questions)
+            if count and size > self._most:
+                break
+            count += 1
+        batch, queue.waiting = queue.waiting[:count], queue.waiting[count:]
+        return batch
