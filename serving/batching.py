@@ -14,13 +14,16 @@ _AT_ONCE: Final = 2
 Run = Callable[[K, Sequence[Sequence[Q]]], Awaitable[Sequence[A]]]
 """From a kind and N requests' questions to N answers, in their order."""
 
+_Waiting = tuple[Sequence[Q], asyncio.Future[A]]
+"""A request's questions, and where its answer goes."""
+
 
 class _Queue(Generic[Q, A]):
     """What waits of one kind."""
 
     def __init__(self) -> None:
         self.running = 0
-        self.waiting: list[tuple[Sequence[Q], asyncio.Future[A]]] = []
+        self.waiting: list[_Waiting[Q, A]] = []
 
 
 class Batcher(Generic[K, Q, A]):
@@ -60,7 +63,7 @@ class Batcher(Generic[K, Q, A]):
         """A place is free: begin a batch of those that wait."""
         queue.waiting = [each for each in queue.waiting if not each[1].done()]  # whoever asked may have gone
         if queue.waiting:
-            task = asyncio.create_task(self._batch(kind, queue))
+            task = asyncio.create_task(self._batch(kind, queue, self._take(queue)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
@@ -68,8 +71,7 @@ class Batcher(Generic[K, Q, A]):
         if not queue.running:
             self._queues.pop(kind, None)
 
-    async def _batch(self, kind: K, queue: _Queue[Q, A]) -> None:
-        batch = self._take(queue)
+    async def _batch(self, kind: K, queue: _Queue[Q, A], batch: Sequence[_Waiting[Q, A]]) -> None:
         try:
             answers = await self._run(kind, [questions for questions, _ in batch])
         except Exception as error:  # noqa: BLE001 - it is raised where the requests wait
@@ -83,7 +85,7 @@ class Batcher(Generic[K, Q, A]):
         finally:
             self._next(kind, queue)
 
-    def _take(self, queue: _Queue[Q, A]) -> list[tuple[Sequence[Q], asyncio.Future[A]]]:
+    def _take(self, queue: _Queue[Q, A]) -> list[_Waiting[Q, A]]:
         """The first that wait, as many as make a batch."""
         size, count = 0, 0
         for questions, _ in queue.waiting:

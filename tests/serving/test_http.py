@@ -16,6 +16,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from motherlode.api import MAX_BODY
+from serving.engine import Engine
 from serving.http import build
 
 if TYPE_CHECKING:
@@ -192,12 +193,13 @@ def test_other_paths_and_methods_are_refused_in_the_same_form(client: Client) ->
     assert client.get("/v1/score").json()["error"]["remedy"]
 
 
-def test_an_error_of_ours_is_500_without_its_details(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(_: object) -> None:
+def test_an_error_of_ours_is_500_without_its_details(company: "Company", monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(client.app.state["live"].engine, "score", fail, raising=False)
-    response = TestClient(client.app, raise_server_exceptions=False).post("/v1/score", json={"customer_ids": [1]})
+    monkeypatch.setattr(Engine, "score", fail)
+    with TestClient(build(company.settings), raise_server_exceptions=False) as client:
+        response = client.post("/v1/score", json={"customer_ids": [1]})
     assert response.status_code == 500
     assert "secret" not in response.text
     assert response.json()["error"]["remedy"]

@@ -62,7 +62,7 @@ class OneView(Lookup):
 
 def asked(*rows: bytes | None) -> Any:
     found = decode(rows, SCHEMA.columns, {SCHEMA.fingerprint: SCHEMA}, now_us=NOW, ttl_us=3600 * 1_000_000)
-    answer = OneView().answer("s", list(range(len(rows))), {"v": found}, NOW, [])
+    (answer,) = OneView().answer("s", [list(range(len(rows)))], {"v": found}, NOW)
     return json.loads(msgspec.json.encode(answer))["features"]["v"]
 
 
