@@ -81,7 +81,7 @@ class Plan:
         inputs = [each for model in models.values() for each in model.inputs if each.view != CAMPAIGN]
         self._columns = tuple(dict.fromkeys((each.view, each.name) for each in inputs))
         self.requests = requests(services, (*self._columns, *others))
-        self._names = np.array([f"{view}.{name}" for view, name in self._columns], dtype=object)
+        self._names = [f"{view}.{name}" for view, name in self._columns]
         self._by_view = {
             view: [name for of, name in self._columns if of == view]
             for view in dict.fromkeys(view for view, _ in self._columns)
@@ -139,36 +139,38 @@ class Plan:
     def _standings(self, rows: Mapping[str, ViewRows], raw: Floats, at_us: int) -> Sequence[Standing]:
         statuses = np.stack([rows[request.view].status for request in self.requests])
         events = np.stack([rows[request.view].event_us for request in self.requests])
-        missing = ~np.isfinite(raw)
-        troubled = (statuses != RowStatus.PRESENT).any(axis=0) | missing.any(axis=1)
         oldest = np.where(events == 0, np.iinfo(np.int64).max, events).min(axis=0)
-        ages = np.maximum(at_us - oldest, 0) / 1e6
+        ages = (np.maximum(at_us - oldest, 0) / 1e6).tolist()
+        whole = (statuses == RowStatus.PRESENT).all(axis=0).tolist()
+        imputed: dict[int, list[str]] = {}
+        for i, column in np.argwhere(~np.isfinite(raw)).tolist():
+            imputed.setdefault(i, []).append(self._names[column])
         return [
-            self._explain(statuses[:, i], events[:, i], missing[i], ages[i], at_us)
-            if troubled[i]
-            else Standing("ok", round(float(ages[i]), 3), ())
-            for i in range(len(raw))
+            Standing("ok", round(age, 3), _imputed(imputed.get(i)))
+            if present
+            else self._explain(statuses[:, i].tolist(), events[:, i].tolist(), imputed.get(i), age, at_us)
+            for i, (present, age) in enumerate(zip(whole, ages, strict=True))
         ]
 
     def _explain(
-        self,
-        statuses: npt.NDArray[np.uint8],
-        events: npt.NDArray[np.int64],
-        missing: npt.NDArray[np.bool_],
-        age_s: float,
-        at_us: int,
+        self, statuses: Sequence[int], events: Sequence[int], imputed: Sequence[str] | None, age_s: float, at_us: int
     ) -> Standing:
-        if (statuses == RowStatus.UNKNOWN).all():
+        """What one customer's answer rests on, where not every view has a row.
+
+        Args:
+            statuses, events: of each view's row.
+            imputed: the features that defaults stand for.
+            age_s: of the oldest row.
+            at_us: the time to judge ages by.
+        """
+        if all(status == RowStatus.UNKNOWN for status in statuses):
             return Standing("cold", None, ("unknown customer: nothing is known of it",))
         notes = [
             _of_view(request, RowStatus(status), (at_us - event) / 1e6)
-            for request, status, event in zip(self.requests, statuses.tolist(), events.tolist(), strict=True)
+            for request, status, event in zip(self.requests, statuses, events, strict=True)
             if status != RowStatus.PRESENT
         ]
-        if missing.any():
-            notes.append(f"imputed: {', '.join(self._names[missing])}")
-        age = round(float(age_s), 3) if events.any() else None
-        return Standing(_worst(statuses), age, tuple(notes))
+        return Standing(_worst(statuses), round(age_s, 3) if any(events) else None, (*notes, *_imputed(imputed)))
 
 
 def requests(services: Mapping[str, Service], columns: Iterable[tuple[str, str]]) -> tuple[ViewRequest, ...]:
@@ -213,12 +215,13 @@ def _of_view(request: ViewRequest, status: RowStatus, age_s: float) -> str:
     return f"{request.view} has no row"
 
 
-def _worst(statuses: npt.NDArray[np.uint8]) -> Status:
+def _imputed(features: Sequence[str] | None) -> tuple[str, ...]:
+    """The note of the features that defaults stand for."""
+    return () if features is None else (f"imputed: {', '.join(features)}",)
+
+
+def _worst(statuses: Sequence[int]) -> Status:
     """A damaged row weighs more than an old one, an old one more than a missing one."""
-    if (statuses == RowStatus.CORRUPT).any():
+    if RowStatus.CORRUPT in statuses:
         return "degraded"
-    if (statuses == RowStatus.STALE).any():
-        return "stale"
-    if (statuses != RowStatus.PRESENT).any():
-        return "degraded"
-    return "ok"
+    return "stale" if RowStatus.STALE in statuses else "degraded"

@@ -1,7 +1,7 @@
 """Scores: from what is known of N customers to their segments and probabilities. No Ray, no HTTP."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from motherlode.bundle import Bundle
 from motherlode.packed import ViewRows
 from motherlode.runtime import Runtime
 from serving.features import Known, Plan, Standing
+
+T = TypeVar("T")
 
 _DIGITS: Final = 6
 """Of a probability; float32 holds no more."""
@@ -78,10 +80,11 @@ class Scorer:
             return []
         known = self._plan.know(rows, at_us)
         asked = [name for name in self._probabilities if campaign is not None or name not in self._asking]
-        answers = {name: self._probability(name, known, campaign) for name in asked}
-        labels = self._labels(known)
+        fresh = {name: self._plan.fresh(name, known.raw).tolist() for name in (*self._labelled, *asked)}
+        answers = {name: self._probability(name, known, campaign, fresh[name]) for name in asked}
+        labels = self._labels(known, fresh)
         notes = () if campaign is not None else self._unasked
-        unfounded = self._unfounded(known, (*self._labelled, *asked))
+        unfounded = _unfounded(fresh, len(ids))
         return [
             Score(
                 customer_id=outside,
@@ -104,35 +107,42 @@ class Scorer:
     def segment(self, rows: Mapping[str, ViewRows], at_us: int) -> list[SegmentAnswer | None]:
         """N customers' segments; None where rows are missing, stale or damaged, or say nothing."""
         known = self._plan.know(rows, at_us)
+        fresh = {name: self._plan.fresh(name, known.raw).tolist() for name in self._labelled}
         return [
             label if standing.status == "ok" else None
-            for standing, label in zip(known.standings, self._labels(known), strict=True)
+            for standing, label in zip(known.standings, self._labels(known, fresh), strict=True)
         ]
 
-    def _probability(self, name: str, known: Known, campaign: str | None) -> list[float | None]:
+    def _probability(
+        self, name: str, known: Known, campaign: str | None, fresh: Sequence[bool]
+    ) -> Sequence[float | None]:
         answer = self._runtime.run(name, self._plan.matrix(name, known.raw, campaign))
-        rounded = np.round(answer.astype(np.float64), _DIGITS).tolist()
-        return [each if fresh else None for each, fresh in zip(rounded, self._fresh(name, known), strict=True)]
+        rounded: list[float] = np.round(answer.astype(np.float64), _DIGITS).tolist()
+        return _where(fresh, rounded)
 
-    def _labels(self, known: Known) -> list[SegmentAnswer | None]:
+    def _labels(self, known: Known, fresh: Mapping[str, Sequence[bool]]) -> Sequence[SegmentAnswer | None]:
         if not self._labelled:
             return [None] * len(known.raw)
         labels = self._runtime.run(names.SEGMENTS, self._plan.matrix(names.SEGMENTS, known.raw)).tolist()
-        return [
-            self._segments.get(label) if fresh else None
-            for label, fresh in zip(labels, self._fresh(names.SEGMENTS, known), strict=True)
-        ]
-
-    def _fresh(self, name: str, known: Known) -> list[bool]:
-        """Of whom a model's answer would be more than its defaults'."""
-        fresh: list[bool] = self._plan.fresh(name, known.raw).tolist()
-        return fresh
-
-    def _unfounded(self, known: Known, asked: Sequence[str]) -> list[tuple[str, ...]]:
-        """N customers' note of the answers that are null because nothing they rest on is fresh; none where none is."""
-        fresh = {name: self._fresh(name, known) for name in asked}
-        unfounded = [[name for name in asked if not fresh[name][i]] for i in range(len(known.raw))]
-        return [(_NOT_FRESH + ", ".join(each),) if each else () for each in unfounded]
+        return _where(fresh[names.SEGMENTS], [self._segments.get(label) for label in labels])
 
     def _without(self, outside: int | str, standing: Standing) -> Score:
         return Score(outside, standing.status, None, self._nothing, standing.age_s, list(standing.notes))
+
+
+def _where(fresh: Sequence[bool], answers: Sequence[T]) -> Sequence[T | None]:
+    """The answers of whom a model's answer would be more than its defaults'."""
+    return answers if all(fresh) else [each if ok else None for each, ok in zip(answers, fresh, strict=True)]
+
+
+def _unfounded(fresh: Mapping[str, Sequence[bool]], n: int) -> Sequence[tuple[str, ...]]:
+    """N customers' note of the answers that are null because nothing they rest on is fresh; none where none is.
+
+    Args:
+        fresh: by model, of whom it reads any feature.
+        n: customers.
+    """
+    if all(map(all, fresh.values())):
+        return [()] * n
+    unfounded = [[name for name, ok in fresh.items() if not ok[i]] for i in range(n)]
+    return [(_NOT_FRESH + ", ".join(each),) if each else () for each in unfounded]
