@@ -19,7 +19,8 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from benchmarks import asked, peers
+from benchmarks import asked
+from benchmarks.peers import environment
 from benchmarks.results import Row, publish
 
 ROUNDS: Final = 5
@@ -117,7 +118,7 @@ def _ask(name: str, call: Mapping[str, Any]) -> Found:
     """One call, in a process of its own."""
     what = Path(call["folder"]) / f"{name}.json"
     what.write_text(json.dumps(call))
-    python = str(peers.python()) if name in PEERS else sys.executable
+    python = str(environment.python()) if name in PEERS else sys.executable
     done = subprocess.run([python, asked.__file__, str(what)], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")

@@ -15,7 +15,7 @@ from typing import Final
 
 CACHE_VARIABLE: Final = "MOTHERLODE_BENCH_CACHE"
 """Moves the folder of the environments."""
-CONSTRAINTS: Final = Path(__file__).parent.parent / "constraints.txt"
+CONSTRAINTS: Final = Path(__file__).parent.parent.parent / "constraints.txt"
 _MARKER: Final = "complete"
 
 
