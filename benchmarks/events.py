@@ -24,6 +24,7 @@ from motherlode import names, redis_server
 from motherlode.events import Appender, Event
 from motherlode.online.keys import entity_text
 from motherlode.online.reader import RowReader
+from motherlode.packed import created_us_of
 from motherlode.settings import Settings, environment
 
 ROUNDS: Final = 5
@@ -114,7 +115,8 @@ def _probed(settings: Settings, count: int) -> list[float]:
 def _counted(reader: RowReader, customer: str) -> int:
     """Up to which position the customer's events are in the live row: its created time."""
     ((row,),) = reader.read([(names.LIVE, [entity_text([customer])])])
-    return -1 if row is None else int.from_bytes(row[24:32], "little")
+    position = None if row is None else created_us_of(row)
+    return -1 if position is None else position
 
 
 def _send(url: str) -> None:

@@ -137,30 +137,26 @@ class Plan:
         return np.asarray(np.isfinite(raw[:, self._layouts[model].source]).any(axis=1))
 
     def _standings(self, rows: Mapping[str, ViewRows], raw: Floats, at_us: int) -> Sequence[Standing]:
-        statuses = np.stack([rows[request.view].status for request in self.requests])
-        events = np.stack([rows[request.view].event_us for request in self.requests])
-        oldest = np.where(events == 0, np.iinfo(np.int64).max, events).min(axis=0)
-        ages = (np.maximum(at_us - oldest, 0) / 1e6).tolist()
-        whole = (statuses == RowStatus.PRESENT).all(axis=0).tolist()
+        statuses = list(zip(*[rows[request.view].statuses for request in self.requests], strict=True))
+        events = list(zip(*[rows[request.view].events for request in self.requests], strict=True))
         imputed: dict[int, list[str]] = {}
         for i, column in np.argwhere(~np.isfinite(raw)).tolist():
             imputed.setdefault(i, []).append(self._names[column])
         return [
-            Standing("ok", round(age, 3), _imputed(imputed.get(i)))
-            if present
-            else self._explain(statuses[:, i].tolist(), events[:, i].tolist(), imputed.get(i), age, at_us)
-            for i, (present, age) in enumerate(zip(whole, ages, strict=True))
+            self._explain(status, event, imputed.get(i), at_us)
+            if any(status)
+            else Standing("ok", _age_s(event, at_us), _imputed(imputed.get(i)))
+            for i, (status, event) in enumerate(zip(statuses, events, strict=True))
         ]
 
     def _explain(
-        self, statuses: Sequence[int], events: Sequence[int], imputed: Sequence[str] | None, age_s: float, at_us: int
+        self, statuses: Sequence[int], events: Sequence[int], imputed: Sequence[str] | None, at_us: int
     ) -> Standing:
         """What one customer's answer rests on, where not every view has a row.
 
         Args:
             statuses, events: of each view's row.
             imputed: the features that defaults stand for.
-            age_s: of the oldest row.
             at_us: the time to judge ages by.
         """
         if all(status == RowStatus.UNKNOWN for status in statuses):
@@ -170,7 +166,7 @@ class Plan:
             for request, status, event in zip(self.requests, statuses, events, strict=True)
             if status != RowStatus.PRESENT
         ]
-        return Standing(_worst(statuses), round(age_s, 3) if any(events) else None, (*notes, *_imputed(imputed)))
+        return Standing(_worst(statuses), _age_s(events, at_us), (*notes, *_imputed(imputed)))
 
 
 def requests(services: Mapping[str, Service], columns: Iterable[tuple[str, str]]) -> tuple[ViewRequest, ...]:
@@ -213,6 +209,12 @@ def _of_view(request: ViewRequest, status: RowStatus, age_s: float) -> str:
     if status == RowStatus.CORRUPT:
         return f"{request.view} is damaged and was not read"
     return f"{request.view} has no row"
+
+
+def _age_s(events: Sequence[int], at_us: int) -> float | None:
+    """Of the oldest row there is."""
+    oldest = min(filter(None, events), default=None)
+    return None if oldest is None else round(max(0, at_us - oldest) / 1e6, 3)
 
 
 def _imputed(features: Sequence[str] | None) -> tuple[str, ...]:

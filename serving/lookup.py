@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
-import numpy as np
-
 from motherlode.api import FeaturesAnswer, FeatureView
 from motherlode.bundle import Bundle
 from motherlode.online.reader import ViewRequest
-from motherlode.packed import Column, Values, ViewRows
+from motherlode.packed import Column, ViewRows
 from serving.portrait import STATUS, iso, plain
 
 
@@ -79,24 +77,18 @@ def _part(view: FeatureView, start: int, stop: int) -> FeatureView:
 
 
 def _view(rows: ViewRows, columns: Sequence[Column], at_us: int) -> FeatureView:
-    events = rows.event_us.tolist()
     return FeatureView(
-        status=[STATUS[each] for each in rows.status.tolist()],
-        age_s=[max(0, at_us - event) / 1e6 if event else None for event in events],
-        values={column.name: _values(rows.columns[column.name], column) for column in columns},
+        status=[STATUS[each] for each in rows.statuses],
+        age_s=[max(0, at_us - event) / 1e6 if event else None for event in rows.events],
+        values={column.name: _values(rows, column) for column in columns},
     )
 
 
-def _values(values: Values, column: Column) -> list[Any]:
-    """One feature of N customers as JSON has it; None where it is null or no number."""
-    valid = values.valid
-    if column.dtype in ("float32", "float64"):
-        valid = valid & np.isfinite(values.data)
-    found: list[Any] = values.data.tolist()
+def _values(rows: ViewRows, column: Column) -> list[Any]:
+    """One feature of N customers as JSON has it; None where it is null, and what is no number is encoded as that."""
     if column.dtype == "timestamp":
-        found = [iso(each) for each in found]
-    elif not column.fixed:
-        found = [plain(each) if ok else None for each, ok in zip(found, valid.tolist(), strict=True)]
-    if valid.all():
-        return found
-    return [each if ok else None for each, ok in zip(found, valid.tolist(), strict=True)]
+        return [None if each is None else iso(each) for each in rows.python(column.name)]
+    if column.fixed or column.dtype == "string":
+        return rows.python(column.name)
+    values = rows.columns[column.name]
+    return [plain(each) if ok else None for each, ok in zip(values.data.tolist(), values.valid.tolist(), strict=True)]

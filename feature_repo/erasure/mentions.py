@@ -15,13 +15,11 @@ from feature_repo.warehouse.places import Place
 from motherlode import redis_server
 from motherlode.online.keys import owned_key, schema_key
 from motherlode.online.reader import mget
-from motherlode.packed import Schema, Values, decode, encode
+from motherlode.packed import Schema, Values, created_us_of, decode, encode, fingerprint_of
 
 PLACE: Final = "online lists"
 """The name of places that are in others' rows."""
 _AT_ONCE: Final = 1000
-_FINGERPRINT: Final = slice(8, 16)
-_CREATED: Final = slice(24, 32)
 
 REPLACE: Final = """
 -- KEYS: a row. ARGV: what it must be; what it becomes ('': it goes).
@@ -73,7 +71,9 @@ class _Schemas:
 
     def of(self, row: bytes) -> Schema | None:
         """A row's; None where nobody knows it."""
-        fingerprint = int.from_bytes(row[_FINGERPRINT], "little")
+        fingerprint = fingerprint_of(row)
+        if fingerprint is None:
+            return None
         if fingerprint not in self._known:
             data = self._client.get(schema_key(self._project, fingerprint))
             self._known[fingerprint] = None if data is None else Schema.from_json(data)
@@ -138,8 +138,7 @@ def _without(row: bytes, schema: Schema, mentions: Mentions, gone: frozenset[str
         kept = [place for place, each in enumerate(ids) if each not in gone]
         for column in {name, *beside} & columns.keys():
             columns[column] = _only(columns[column], kept, len(ids))
-    created = np.frombuffer(row[_CREATED], dtype="<i8").astype(np.int64)
-    return encode(schema, columns, read.event_us, created)[0]
+    return encode(schema, columns, read.event_us, np.array([created_us_of(row)], dtype=np.int64))[0]
 
 
 def _only(values: Values, places: list[int], length: int) -> Values:

@@ -22,7 +22,7 @@ from motherlode.events import position_of, stream_key
 from motherlode.online.keys import entity_text, row_key, schema_key
 from motherlode.online.live import Live
 from motherlode.online.reader import mget
-from motherlode.packed import HEADER_SIZE, Schema, Status, decode
+from motherlode.packed import HEADER_SIZE, Schema, Status, decode, event_us_of, fingerprint_of
 
 KEYS: Final = 200_000
 """Keys walked at the most: about a second. A view that has a fiftieth of the keys is then counted to 1.6 %."""
@@ -237,23 +237,26 @@ def view(
         [_ages(each, _some(found.keys, HEADS * part), now_us) for (each, found), part in zip(here, parts, strict=True)]
         or [np.zeros(0)]
     )
+    looked_at = [(each, _some(found.keys, ROWS * part)) for (each, found), part in zip(here, parts, strict=True)]
+    corrupt, nulls = _nulls(client, looked_at, project)
+    worst = max(nulls, key=lambda feature: nulls[feature], default="")
+    result = msgspec.structs.replace(
+        result,
+        corrupt=corrupt,
+        nulls=float(np.mean(list(nulls.values()))) if nulls else None,
+        most_null=worst,
+        most_nulls=nulls.get(worst, 0.0),
+    )
     if not len(ages):
         return result
     limit = ttl_s or np.inf
     p50, p95 = np.percentile(ages, [50, 95])
-    looked_at = [(each, _some(found.keys, ROWS * part)) for (each, found), part in zip(here, parts, strict=True)]
-    corrupt, nulls = _nulls(client, looked_at, project)
-    worst = max(nulls, key=lambda feature: nulls[feature], default="")
     return msgspec.structs.replace(
         result,
         sampled=len(ages),
         ages=Ages(p50=float(p50), p95=float(p95), longest=float(ages.max()), newest=float(ages.min())),
         stale=float((ages > limit).mean()),
         expiring=float(((ages <= limit) & (ages > limit - DAY_S)).mean()),
-        corrupt=corrupt,
-        nulls=float(np.mean(list(nulls.values()))) if nulls else None,
-        most_null=worst,
-        most_nulls=nulls.get(worst, 0.0),
     )
 
 
@@ -262,13 +265,12 @@ def _some(keys: list[bytes], most: float) -> list[bytes]:
 
 
 def _ages(walked: Walk, keys: Sequence[bytes], now_us: int) -> npt.NDArray[np.float64]:
-    """Seconds, of the rows that are still there and have a header."""
+    """Seconds, of the rows that are still there and of this format."""
     with walked.server.pipeline(transaction=False) as pipeline:
         for key in keys:
             pipeline.getrange(key, 0, HEADER_SIZE - 1)
-        heads = [head for head in pipeline.execute() if len(head) == HEADER_SIZE]
-    events = np.frombuffer(b"".join(heads), dtype="<i8").reshape(-1, HEADER_SIZE // 8)[:, 2]
-    return np.asarray((now_us - events) / 1e6, dtype=np.float64)
+        events = [event for event in map(event_us_of, pipeline.execute()) if event is not None]
+    return (now_us - np.array(events, dtype=np.float64)) / 1e6
 
 
 def _sizes(walked: Walk, found: _Found) -> npt.NDArray[np.float64]:
@@ -281,16 +283,17 @@ def _sizes(walked: Walk, found: _Found) -> npt.NDArray[np.float64]:
 
 def _nulls(client: Any, here: Sequence[tuple[Walk, list[bytes]]], project: str) -> tuple[float, dict[str, float]]:
     """The share of rows that cannot be read, and feature → share of nulls in the others."""
-    rows: dict[int, list[bytes]] = defaultdict(list)
+    every, rows = 0, defaultdict[int, list[bytes]](list)
     for walked, keys in here:
         with walked.server.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.get(key)
             for row in pipeline.execute():
-                if row is not None:
-                    rows[int.from_bytes(row[8:16], "little")].append(row)
+                every += row is not None
+                if row is not None and (mark := fingerprint_of(row)) is not None:
+                    rows[mark].append(row)
     data = mget(client, [schema_key(project, mark) for mark in rows]) if rows else []
-    every, read, present, null = sum(map(len, rows.values())), 0, Counter[str](), Counter[str]()
+    read, present, null = 0, Counter[str](), Counter[str]()
     for mark, known in zip(rows, data, strict=True):
         if known is None:
             continue

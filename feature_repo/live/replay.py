@@ -75,8 +75,8 @@ def drop_over(client: Any, project: str, on_batch: Callable[[], bool] = lambda: 
 
 
 def made_by(settings: Settings) -> str:
-    """Tells states of the view apart that are not made alike: by other columns, or under another pseudonym key."""
-    return f"{LIVE.fingerprint:016x}/{settings.identity.key_id}"
+    """Tells states of the view apart that are not made alike: in another format, by other columns or another pseudonym key."""
+    return f"{LIVE.mark}/{settings.identity.key_id}"
 
 
 def _begun(now: Live) -> Live:

@@ -8,7 +8,7 @@ import numpy as np
 
 from feature_repo.live.view import COUNTED, ITEMS, SEARCHES
 from motherlode.events import LIVE, Event
-from motherlode.packed import Status, Values, decode, encode
+from motherlode.packed import Status, Values, created_us_of, decode, encode
 
 Positioned = tuple[int, Event]
 """An event behind its position."""
@@ -114,7 +114,7 @@ def unpack(packed: Sequence[bytes | None]) -> list[Row | None]:
         elif status != Status.PRESENT:
             rows.append(None)
         else:
-            rows.append(_row(columns, i, int.from_bytes(data[24:32], "little")))
+            rows.append(_row(columns, i, created_us_of(data) or 0))
     return rows
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from feature_repo.stores.shadow import keys_of
 from motherlode.online.keys import entity_of, row_key, schema_key
 from motherlode.online.reader import mget, now_us
-from motherlode.packed import Column, Schema, Status, Values, ViewRows, decode
+from motherlode.packed import Column, Schema, Status, Values, ViewRows, created_us_of, decode, fingerprint_of
 
 SAMPLE: Final = 10_000
 """Entities compared a view and a side, at the most."""
@@ -152,7 +152,7 @@ class _Side:
         for start in range(0, len(entities), _READ):
             part = entities[start : start + _READ]
             found += mget(client, [row_key(project, view, entity, generation) for entity in part])
-        marks = [int.from_bytes(row[8:16], "little") for row in found if row]
+        marks = [mark for row in found if row and (mark := fingerprint_of(row)) is not None]
         # A generation that was written while a column was added holds rows of two schemas: the commoner is looked at.
         commonest = max(set(marks), key=marks.count, default=None)
         data = None if commonest is None else client.get(schema_key(project, commonest))
@@ -160,7 +160,7 @@ class _Side:
         self.columns: Mapping[str, Column] = {column.name: column for column in schema.columns}
         self.rows: ViewRows = decode(found, schema.columns, {schema.fingerprint: schema}, now_us=now_us())
         self.there: npt.NDArray[np.bool_] = self.rows.status == Status.PRESENT
-        created = [int.from_bytes(row[24:32], "little", signed=True) if row else 0 for row in found]
+        created = [(created_us_of(row) if row else None) or 0 for row in found]
         self.created: npt.NDArray[np.int64] = np.array(created, dtype=np.int64)
 
     def values(self, name: str) -> npt.NDArray[Any]:

@@ -17,23 +17,16 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
 from feature_repo.stores import dtypes
-from feature_repo.stores.few import FEW, Few, Short, is_plain
+from feature_repo.stores.few import STATUS, Few, Short, is_plain
 from feature_repo.stores.protos import to_protos, to_python
 from feature_repo.stores.rows import entity_of
 from feature_repo.stores.wire import vectors
-from motherlode.packed import HEADER_SIZE, Column, Schema, Status, Values, ViewRows, decode
+from motherlode.packed import FEW, Column, Schema, Status, Values, ViewRows, decode, fingerprints_of
 
 _SECOND: Final = 1_000_000
 """Microseconds."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-STATUS: Final = {
-    Status.PRESENT: FieldStatus.PRESENT,
-    Status.UNKNOWN: FieldStatus.NOT_FOUND,
-    Status.STALE: FieldStatus.OUTSIDE_MAX_AGE,
-    Status.CORRUPT: FieldStatus.INVALID,
-}
-"""What Feast calls a row's status. A null in a row that is there is NULL_VALUE."""
 _STATUS: Final = np.array([STATUS[status] for status in Status], dtype=np.uint8)
 
 
@@ -200,7 +193,7 @@ def found(
 def _few(asked: Question, rows: Sequence[bytes | None], schemas: Mapping[int, Schema], now_us: int) -> Few | None:
     if asked.short is None or not 0 < len(rows) <= FEW:
         return None
-    return asked.short.read(rows, schemas, None if asked.ttl_us is None else now_us - asked.ttl_us)
+    return asked.short.read(rows, schemas, now_us, asked.ttl_us)
 
 
 def _answer(asked: Question, rows: Sequence[bytes | None], schemas: Mapping[int, Schema], now_us: int) -> Answers:
@@ -215,8 +208,8 @@ def _answer(asked: Question, rows: Sequence[bytes | None], schemas: Mapping[int,
 def _lacking(asked: Question, rows: Sequence[bytes | None], schemas: Mapping[int, Schema]) -> set[Column]:
     """Columns of a question that some of the rows were written without, or with another type."""
     lacking: set[Column] = set()
-    for mark in {row[8:16] for row in rows if row is not None and len(row) >= HEADER_SIZE}:
-        schema = schemas.get(int.from_bytes(mark, "little"))
-        if schema is not None and schema.places.serving(asked.columns) is None:
+    for fingerprint in fingerprints_of(rows):
+        schema = schemas.get(fingerprint)
+        if schema is not None and not schema.serves(asked.columns):
             lacking |= set(asked.columns).difference(schema.columns)
     return lacking

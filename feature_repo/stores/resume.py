@@ -76,6 +76,6 @@ def _digest(schema: Schema, source: Source, marks: Marks) -> str | None:
     if source.files is None:
         return None
     files = dict.fromkeys((str(group.file.path), group.file.stamp) for group in source.files.groups)
-    digest = hashlib.sha256(f"{schema.fingerprint} {list(files)}".encode())
+    digest = hashlib.sha256(f"{schema.mark} {list(files)}".encode())
     digest.update(np.packbits(marks).tobytes())
     return digest.hexdigest()

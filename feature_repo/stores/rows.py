@@ -76,7 +76,7 @@ class Packer:
     @property
     def mark(self) -> str:
         """What a view as a whole was written as: with other columns, or to be kept for longer or shorter, another."""
-        return f"{self.schema.fingerprint:016x}" + ("" if self._keep_us is None else f" {self._keep_us}")
+        return self.schema.mark + ("" if self._keep_us is None else f" {self._keep_us}")
 
     def horizon_us(self, now_us: int) -> int | None:
         """Rows with an event time up to here would be forgotten at once; None: none would."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import redis
+from redis.cluster import RedisCluster
 
 from feature_repo.stores.picks import NEVER
 from motherlode import redis_server
@@ -22,6 +23,7 @@ from motherlode.online import generations, live
 from motherlode.online.keys import complete_key, entity_of
 from motherlode.online.live import Live
 from motherlode.online.writer import OnlineWriter, Target
+from motherlode.packed import HEADER_SIZE, event_us_of
 
 _BATCH: Final = 1000
 """Keys looked at, or removed, in one round trip."""
@@ -77,6 +79,8 @@ def flip(client: Any, project: str, shadows: Mapping[str, int]) -> None:
             previous={**now.previous, **{view: now.generation(view) for view in shadows}},
         )
 
+    for view in shadows:
+        generations.flipping(client, project, view)
     live.switch(client, project, change)
 
 
@@ -175,9 +179,10 @@ def carry(client: Any, project: str, target: Target, writer: OnlineWriter, gener
     for keys in _chunks(keys_of(client, project, target.view, generation)):
         with client.pipeline(transaction=False) as pipeline:
             for key in keys:
-                pipeline.getrange(key, 16, 23)
-            times = pipeline.execute()
-        newer = [key for key, at in zip(keys, times, strict=True) if int.from_bytes(at, "little", signed=True) > after]
+                pipeline.getrange(key, 0, HEADER_SIZE - 1)
+            times = map(event_us_of, pipeline.execute())
+        # A row of another format has no time, and is nothing that the shadow could take.
+        newer = [key for key, at in zip(keys, times, strict=True) if at is not None and at > after]
         if not newer:
             continue
         with client.pipeline(transaction=False) as pipeline:
@@ -214,12 +219,16 @@ def drop_previous(client: Any, project: str, targets: Sequence[Target]) -> int:
 def sweep(client: Any, project: str, targets: Sequence[Target]) -> int:
     """Remove the rows of doomed generations that nobody reads, writes or keeps any more; how many there were.
 
-    What a killed run left is swept by the next.
+    What a killed run left is swept by the next; so is what readers of a cluster may still ask for, a minute after a
+    flip. One server answers what is live and rows at one moment, and nobody is under way there.
     """
     now = live.read(client, project)
     doomed = {name.decode() for name in client.smembers(_doomed_key(project))}
     kept = {f"{target.view}/{number}" for target in targets for number in now.kept(target.view)}
-    named = {name for name in doomed if name.rpartition("/")[0] in {target.view for target in targets}}
+    clustered = isinstance(client, RedisCluster)
+    views = {target.view for target in targets}
+    views = {view for view in views if not (clustered and generations.under_way(client, project, view))}
+    named = {name for name in doomed if name.rpartition("/")[0] in views}
     gone = _drop(client, project, targets, named - kept) if named - kept else 0
     if named:
         client.srem(_doomed_key(project), *named)

@@ -9,6 +9,7 @@
     <project>/@complete/<view>/<generation>             the fingerprint with which it was last written as a whole
     <project>/@erasure                                  which key the guards' digests are made by
     <project>/@flipped/<view>                           for a minute after a flip (`motherlode.online.generations`)
+    <project>/@suppressed                               set: items that nobody is recommended, by their ids
     <project>/@owned                                    set of `<view>/<generation>` whose rows belong to a customer
 
 The project is a whole segment, so that no project is another's prefix. What stands in braces is what Redis Cluster
@@ -110,9 +111,14 @@ def owned_key(project: str) -> str:
     return f"{project}/@owned"
 
 
+def suppressed_key(project: str) -> str:
+    """The set of the items that nobody is recommended."""
+    return f"{project}/@suppressed"
+
+
 def schema_key(project: str, fingerprint: int) -> str:
     """The schema of a fingerprint, as JSON."""
-    return f"{project}/@schema/{fingerprint:016x}"
+    return f"{project}/@schema/{fingerprint:08x}"
 
 
 def current_schema_key(project: str, view: str) -> str:

@@ -1,11 +1,11 @@
 """The fast reader: packed rows straight to NumPy columns, one round trip for any number of views and entities."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import accumulate, chain
-from operator import itemgetter
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import redis.asyncio
@@ -14,11 +14,7 @@ from redis.cluster import RedisCluster
 from motherlode.errors import SchemaError
 from motherlode.online.keys import buckets, live_key, row_keys, schema_key, tagged
 from motherlode.online.live import Live
-from motherlode.packed import Column, Schema, ViewRows, decode
-
-_FINGERPRINT: Final = 8
-"""Bytes."""
-_MARK: Final[Callable[[bytes], bytes]] = itemgetter(slice(8, 8 + _FINGERPRINT))
+from motherlode.packed import Column, Schema, ViewRows, decode, fingerprints_of
 
 Question = tuple[str, Sequence[str]]
 """A view, and N entity texts."""
@@ -41,6 +37,19 @@ class ViewRequest(msgspec.Struct, frozen=True):
 def now_us() -> int:
     """The wall clock, microseconds since 1970 UTC."""
     return time.time_ns() // 1000
+
+
+@dataclass
+class Beside:
+    """Other keys that are read in the same round trip.
+
+    Attributes:
+        keys: theirs.
+        values: once they are read: one each, None where there is none.
+    """
+
+    keys: Sequence[str]
+    values: Sequence[bytes | None] = ()
 
 
 class _Book:
@@ -75,9 +84,8 @@ class _Book:
 
     def unseen(self, rows: Iterable[bytes | None]) -> dict[int, str]:
         """Fingerprints that rows carry and the book lacks, with the keys of their schemas."""
-        seen = set(map(_MARK, filter(None, rows)))
-        marks = {int.from_bytes(mark, "little") for mark in seen if len(mark) == _FINGERPRINT}
-        return {mark: schema_key(self.project, mark) for mark in sorted(marks - self.schemas.keys())}
+        unseen = fingerprints_of(rows) - self.schemas.keys()
+        return {fingerprint: schema_key(self.project, fingerprint) for fingerprint in sorted(unseen)}
 
     def learn(self, fingerprints: Iterable[int], found: Sequence[bytes | None]) -> None:
         """Enter what Redis answered; what it does not know, or what is damaged, stays unknown."""
@@ -145,11 +153,16 @@ class AsyncRowReader:
         """Close the connection."""
         await self._client.aclose()
 
-    async def read(self, questions: Sequence[Question]) -> list[Sequence[bytes | None]]:
-        """See `RowReader.read`."""
+    async def read(self, questions: Sequence[Question], beside: Beside | None = None) -> list[Sequence[bytes | None]]:
+        """See `RowReader.read`; and what is to be read beside."""
         while True:
             asked, keys = self._book.keys(questions)
-            live, *rows = await mget_async(self._client, keys)
+            if beside is None:
+                live, *rows = await mget_async(self._client, keys)
+            else:
+                live, *rows = await mget_async(self._client, [*keys, *beside.keys])
+                beside.values = rows[len(keys) - 1 :]
+                del rows[len(keys) - 1 :]
             if self._book.current(live, asked):
                 break
         if unseen := self._book.unseen(rows):
@@ -230,10 +243,15 @@ class AsyncOnlineReader(_Requests):
         self._rows = AsyncRowReader(client, project)
 
     async def read(
-        self, entities: Sequence[str], at_us: int | None = None, before: Sequence[Sequence[str]] = ()
+        self,
+        entities: Sequence[str],
+        at_us: int | None = None,
+        before: Sequence[Sequence[str]] = (),
+        beside: Beside | None = None,
     ) -> dict[str, ViewRows]:
-        """See `OnlineReader.read`."""
-        found = await self._rows.read(self._questions(entities, before)) if entities else [()] * len(self.requests)
+        """See `OnlineReader.read`; and what is to be read beside, where there are entities."""
+        questions = self._questions(entities, before)
+        found = await self._rows.read(questions, beside) if entities else [()] * len(self.requests)
         at_us = now_us() if at_us is None else at_us
         return self._decode(found, self._rows.schemas, len(entities), 1 + len(before), at_us)
 

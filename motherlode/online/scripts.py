@@ -1,21 +1,36 @@
 """What is decided in the server, so that the outcome does not depend on who writes when."""
 
+from string import Template
 from typing import Final
+
+from motherlode.packed.header import EVENT, FORM, FORMAT_VERSION, HEADER_SIZE, VERSION_BITS
 
 LIVE_CHANGED: Final = "LIVECHANGED"
 """The error of a write that was made for other generations than are live now."""
 DIGESTS_WANTED: Final = "DIGESTSWANTED"
 """The error of a write without digests to a bucket that has tombstones."""
 
-WRITE: Final = """
+_HEADER: Final = {
+    "first": FORM,
+    "last": HEADER_SIZE - 1,
+    "versions": 1 << VERSION_BITS,
+    "version": FORMAT_VERSION,
+    "times": HEADER_SIZE - FORM,
+    "row_event": EVENT.start + 1,
+    "event": EVENT.start - FORM + 1,
+}
+"""Where the header of a row has what the script reads; Lua counts from 1."""
+
+WRITE: Final = Template("""
 -- Newest wins, and a tombstone beats all. Nothing is written where an error is returned.
 -- KEYS: per generation n row keys; b guards; where ARGV[5] is 'index', per generation n sets of row keys of customers.
 -- ARGV: what is live (@live); n; b; how many generations; 'index' or ''; when to forget each row: '' for never, or
 -- n int64, little-endian, ms since 1970, 0 for never; whose the rows are: '' nobody's, '?' customers', '=' customers'
 -- whose digests follow; per guard how many of the rows, which come guard by guard, are its; n rows; the digests.
--- A row replaces another when its event time is newer, or equal with a created time not older.
+-- A row replaces another when its event time is newer, or equal with a created time not older; one of another format
+-- version, which nobody can read, it replaces whatever its times are.
 -- Returns how many rows were newer than what lay in the first generation, and how many had an erased customer.
-local call, unpack, sub = redis.call, struct.unpack, string.sub
+local call, unpack, sub, byte = redis.call, struct.unpack, string.sub, string.byte
 local live, n, b, generations = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local indexed, forget, owned = ARGV[5] == 'index', ARGV[6], ARGV[7]
 local guards, rows, digests = n * generations, 7 + b, 7 + b + n
@@ -51,7 +66,7 @@ for i = 1, n do
     for first = 0, guards - n, n do
       local key, times, placed = KEYS[first + i], '', false
       if there[first] then
-        times = call('GETRANGE', key, 16, 31)
+        times = call('GETRANGE', key, $first, $last)
       else
         local old
         if at == 0 then
@@ -60,14 +75,14 @@ for i = 1, n do
           old = call('SET', key, row, 'NX', 'GET', 'PXAT', at)
         end
         placed = not old
-        times = old and sub(old, 17, 32) or ''
+        times = old and sub(old, $first + 1, $last + 1) or ''
       end
       there[first] = times ~= ''
       local newer = true
-      if #times == 16 then
+      if #times == $times and byte(times) % $versions == $version then
         -- Halves of an int64: a Lua number holds 53 bits.
-        local event_low, event, created_low, created = unpack('<I4i4I4i4', row, 17)
-        local old_event_low, old_event, old_created_low, old_created = unpack('<I4i4I4i4', times)
+        local event_low, event, created_low, created = unpack('<I4i4I4i4', row, $row_event)
+        local old_event_low, old_event, old_created_low, old_created = unpack('<I4i4I4i4', times, $event)
         if event ~= old_event then
           newer = event > old_event
         elseif event_low ~= old_event_low then
@@ -107,7 +122,7 @@ for i = 1, n do
   end
 end
 return {written, refused}
-"""
+""").substitute(_HEADER)
 
 REMOVE: Final = """
 -- KEYS: the set of a customer's row keys in views of several join keys; its row keys in the others.

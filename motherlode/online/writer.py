@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import redis
 import redis.cluster
 
-from motherlode.errors import StoreError
+from motherlode.errors import SchemaError, StoreError
 from motherlode.online import live as generations
 from motherlode.online.keys import (
     bucket,
@@ -93,10 +95,21 @@ class OnlineWriter:
         self._live = Live()
 
     def declare(self, schema: Schema, target: Target) -> None:
-        """Keep the schema, so that readers can look it up by a row's fingerprint. One round trip."""
-        data = schema.to_json()
-        mark = schema_key(self._project, schema.fingerprint)
-        self._prepare(target, {mark: data, current_schema_key(self._project, schema.view): data})
+        """Keep the schema, so that readers can look it up by a row's fingerprint. Two round trips.
+
+        Raises:
+            SchemaError: another schema has the same fingerprint; nothing is kept.
+        """
+        data, key = schema.to_json(), schema_key(self._project, schema.fingerprint)
+        held: Any = self._client.set(key, data, nx=True, get=True)
+        if held is not None and held != data:
+            other = _intact(held, schema.fingerprint)
+            if other is not None:
+                raise SchemaError(
+                    f"Views {schema.view!r} and {other.view!r} have the schema fingerprint {schema.fingerprint:08x}.",
+                    f"Rename a column of {schema.view!r}: rows are told apart by fingerprints of 32 bits.",
+                )
+        self._prepare(target, {key: data, current_schema_key(self._project, schema.view): data})
 
     def write(
         self,
@@ -282,6 +295,15 @@ class _Batch:
             these,
             entities,
         )
+
+
+def _intact(data: bytes, fingerprint: int) -> Schema | None:
+    """The schema that lies under a fingerprint; None where what lies there is damaged, as readers take it too."""
+    with suppress(msgspec.DecodeError, SchemaError):
+        schema = Schema.from_json(data)
+        if schema.fingerprint == fingerprint:
+            return schema
+    return None
 
 
 def stored_schemas(client: Any, project: str, views: Sequence[str]) -> Mapping[str, Schema | None]:

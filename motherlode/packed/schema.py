@@ -1,19 +1,17 @@
 """What a packed row holds, and where."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Final, Self
+from typing import Self
 
 import msgspec
-import numpy as np
 
 from motherlode.errors import SchemaError
-from motherlode.packed.columns import FIXED, Column
+from motherlode.packed.columns import Column
+from motherlode.packed.forms import FORMS, Form
+from motherlode.packed.header import FINGERPRINT, FORMAT_VERSION
 from motherlode.packed.places import Places
-
-FORMAT_VERSION: Final = 1
-HEADER_SIZE: Final = 32
 
 
 class Schema(msgspec.Struct, frozen=True, dict=True):
@@ -24,8 +22,14 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def fingerprint(self) -> int:
-        """64 bits of SHA-256 over the view's name and its columns."""
-        return int.from_bytes(hashlib.sha256(self.to_json()).digest()[:8], "little")
+        """32 bits of SHA-256 over the view's name and its columns."""
+        digest = hashlib.sha256(self.to_json()).digest()
+        return int.from_bytes(digest[: FINGERPRINT.stop - FINGERPRINT.start], "little")
+
+    @property
+    def mark(self) -> str:
+        """Tells rows apart that are not packed alike: in another format, or of other columns."""
+        return f"{FORMAT_VERSION}-{self.fingerprint:08x}"
 
     def to_json(self) -> bytes:
         return msgspec.json.encode(self, order="deterministic")
@@ -35,35 +39,30 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
         return msgspec.json.decode(data, type=cls)
 
     @cached_property
-    def variable_columns(self) -> tuple[Column, ...]:
-        return tuple(column for column in self.columns if not column.fixed)
+    def _placed(self) -> dict[int, Places]:
+        return {}
+
+    def places(self, form: Form) -> Places:
+        """Where in a row of a form its columns lie."""
+        found = self._placed.get(form.byte)
+        if found is None:
+            found = self._placed[form.byte] = Places(self.view, self.columns, form)
+        return found
+
+    def placed(self, byte: int) -> Places | None:
+        """`places` of the form that a row's byte names; None where that is none of this format."""
+        found = self._placed.get(byte)
+        if found is None and byte in FORMS:
+            found = self.places(FORMS[byte])
+        return found
+
+    def serves(self, columns: Sequence[Column]) -> bool:
+        """Whether all these columns are here, with these types."""
+        return self._columns.issuperset(columns)
 
     @cached_property
-    def layout(self) -> np.dtype[np.void]:
-        """The NumPy record of everything before the variable part; column i is the field `c<i>`."""
-        return np.dtype(
-            [
-                ("crc", "<u4"),
-                ("version", "u1"),
-                ("zero", "u1", (3,)),
-                ("fingerprint", "<u8"),
-                ("event", "<i8"),
-                ("created", "<i8"),
-                ("nulls", "u1", ((len(self.columns) + 7) // 8,)),
-                *((f"c{i}", FIXED[c.dtype]) for i, c in enumerate(self.columns) if c.fixed),
-                ("ends", "<u4", (len(self.variable_columns),)),
-            ]
-        )
-
-    @cached_property
-    def places(self) -> Places:
-        """Where in a row its columns lie."""
-        return Places(self.view, self.columns, self.layout)
-
-    @cached_property
-    def mark(self) -> bytes:
-        """Bytes 4 to 16 of its rows: the format version and the fingerprint."""
-        return FORMAT_VERSION.to_bytes(4, "little") + self.fingerprint.to_bytes(8, "little")
+    def _columns(self) -> frozenset[Column]:
+        return frozenset(self.columns)
 
     def require(self, columns: Iterable[Column]) -> None:
         """Check that every wanted column is here with the wanted type.

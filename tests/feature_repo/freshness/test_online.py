@@ -13,7 +13,8 @@ from motherlode.online import live as generations
 from motherlode.online.keys import row_key
 from motherlode.online.live import Live
 from motherlode.online.writer import OnlineWriter, Target
-from motherlode.packed import Column, Schema, Values, encode
+from motherlode.packed import FORMAT_VERSION, Column, Schema, Values, encode
+from motherlode.packed.header import FORM
 
 PROJECT = "shop"
 NOW_US = 1_800_000_000_000_000
@@ -88,6 +89,18 @@ def test_rows_that_cannot_be_read_are_counted_and_are_no_nulls(client: Any) -> N
     found = look(client)
     assert found.corrupt == pytest.approx(0.3)
     assert found.nulls == pytest.approx(0.5)
+
+
+def test_rows_of_another_format_are_corrupt_and_have_no_age(client: Any) -> None:
+    write(client, [HOUR] * 4)
+    for i in range(4):
+        key = row_key(PROJECT, "rfm", f"{i}")
+        row = bytearray(client.get(key))
+        row[FORM] = FORMAT_VERSION - 1
+        client.set(key, bytes(row))
+        found = look(client)
+        assert (found.rows, found.corrupt, found.sampled) == (4, (i + 1) / 4, 3 - i)
+        assert (found.ages is None) == (i == 3)
 
 
 def test_rows_of_an_older_schema_count_by_their_own(client: Any) -> None:

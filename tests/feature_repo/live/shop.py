@@ -14,7 +14,7 @@ from motherlode import names
 from motherlode.events import LIVE, Appender, Event
 from motherlode.online import live as generations
 from motherlode.online.keys import entity_text, row_key
-from motherlode.packed import Status, decode
+from motherlode.packed import Status, created_us_of, decode
 from motherlode.settings import Settings
 
 KINDS = ("view", "search", "cart", "purchase", "click", "wishlist")
@@ -132,7 +132,7 @@ def known(found: dict[str, bytes]) -> dict[str, dict[str, Any]]:
     assert set(read.status.tolist()) <= {Status.PRESENT}
     columns = {name: [_plain(each) for each in values.data] for name, values in read.columns.items()}
     return {
-        customer: {name: columns[name][i] for name in columns} | {"position": int.from_bytes(row[24:32], "little")}
+        customer: {name: columns[name][i] for name in columns} | {"position": created_us_of(row)}
         for i, (customer, row) in enumerate(found.items())
     }
 

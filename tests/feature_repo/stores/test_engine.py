@@ -23,6 +23,8 @@ from feature_repo.stores.state import settings_of
 from motherlode.errors import DataError, StoreError
 from motherlode.online.keys import complete_key, row_key
 from motherlode.online.tombstones import Tombstones, of_customer
+from motherlode.packed import FORMAT_VERSION
+from motherlode.packed.header import FORM
 from motherlode.redis_server import connect
 
 DAY = timedelta(days=1)
@@ -120,6 +122,21 @@ def test_a_view_that_redis_lost_or_holds_with_other_columns_is_written_whole(rep
     repo.apply(repo.view("v", rows.with_columns(pl.col("x").alias("y") * 10), ttl=30 * DAY))
     repo.store.materialize_incremental(now())
     assert xs(repo, ["a", "b"], "v:y") == [10.0, 20.0]
+
+
+def test_rows_of_an_earlier_format_are_replaced_by_the_next_run(repo: Any, client: Any) -> None:
+    """Rows with times that are no times of this format, and the mark of a view that was written whole in it."""
+    end = now()
+    repo.apply(repo.view("v", history(("a", end - DAY, 1.0), ("b", end - DAY, 2.0)), ttl=30 * DAY))
+    repo.store.materialize_incremental(end)
+    for key in [row_key(repo.project, "v", each) for each in "ab"]:
+        former = bytearray(client.get(key))
+        former[FORM : FORM + 4] = (FORMAT_VERSION - 1).to_bytes(4, "little")
+        client.set(key, bytes(former) + b"\x7f" * 32)
+    client.set(complete_key(repo.project, "v"), "0123456789abcdef 5616000000000")
+    assert xs(repo, ["a", "b"]) == [None, None]
+    repo.store.materialize_incremental(now())
+    assert xs(repo, ["a", "b"]) == [1.0, 2.0]
 
 
 def test_a_view_that_is_to_be_kept_for_longer_is_written_whole(repo: Any, client: Any) -> None:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from feature_repo.stores.dtypes import KINDS
 from feature_repo.stores.fetch import Answers, Question, answer, found
-from feature_repo.stores.few import FEW, Few, Short, is_plain
+from feature_repo.stores.few import Few, Short, is_plain
 from feature_repo.stores.protos import from_protos
 from feature_repo.stores.response import Part, fill
-from motherlode.packed import Column, Schema, encode
+from motherlode.packed import FEW, Column, Schema, encode
 
 NOW = 1_700_000_000_000_000
 HOUR = 3_600_000_000

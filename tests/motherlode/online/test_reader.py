@@ -13,6 +13,7 @@ from motherlode.online.keys import row_key, schema_key
 from motherlode.online.reader import AsyncOnlineReader, OnlineReader, ViewRequest
 from motherlode.online.writer import Target
 from motherlode.packed import Column, Schema, Status
+from motherlode.packed.header import FINGERPRINT, FORM
 from motherlode.settings import Settings
 
 if TYPE_CHECKING:
@@ -148,8 +149,8 @@ def test_a_stored_schema_of_a_type_that_is_not_known_makes_its_rows_corrupt_and_
     rows.write(["a"], 1, 10)
     other = b'{"view":"w","columns":[{"name":"y","dtype":"quaternion"}]}'
     row = bytearray(client.get(row_key("p", "v", "a")) or b"")  # type: ignore[arg-type]
-    row[8:16] = (7).to_bytes(8, "little")
-    row[:4] = zlib.crc32(row[4:]).to_bytes(4, "little")
+    row[FINGERPRINT] = (7).to_bytes(4, "little")
+    row[:FORM] = zlib.crc32(row[FORM:]).to_bytes(4, "little")
     client.set(row_key("p", "v", "b"), bytes(row))
     client.set(schema_key("p", 7), other)
     found = OnlineReader(client, "p", [REQUEST]).read(["a", "b"])["v"]

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import redis
 
-from motherlode.online.keys import entity_text, of_key, row_key
+from motherlode.errors import SchemaError
+from motherlode.online.keys import entity_text, of_key, row_key, schema_key
 from motherlode.online.reader import now_us
 from motherlode.online.writer import Target, Written, stored_schemas
-from motherlode.packed import Status
+from motherlode.packed import FORMAT_VERSION, HEADER_SIZE, Column, Schema, Status
+from motherlode.packed.header import FORM
 
 if TYPE_CHECKING:
     from tests.motherlode.online.conftest import Rows
@@ -39,6 +41,40 @@ def test_times_are_compared_to_the_last_bit(rows: "Rows") -> None:
                 rows.write([entity], 1 if first == newer else 0, *times(first))
                 rows.write([entity], 1 if second == newer else 0, *times(second))
                 assert rows.read(entity) == [1], (older, newer)
+
+
+def test_a_row_of_another_format_is_replaced_whatever_its_times_are(client: redis.Redis, rows: "Rows") -> None:
+    """An earlier format had other things where this one has its times, so they say nothing."""
+    newest = rows.pack(1, 2**62, 2**62)
+    entities = [str(i) for i in range(40)]
+    for i, entity in enumerate(entities):
+        former = bytearray(newest)
+        former[FORM] = FORMAT_VERSION - 1
+        # Rows, cut ones, and none between them: the script guesses from the row before how to look.
+        there = (bytes(former), newest, None, bytes(former[:HEADER_SIZE]), b"")[i % 5]
+        if there is not None:
+            client.set(row_key("p", "v", entity), there)
+    assert rows.write(entities, 7, 10) == Written(32, 0)
+    assert rows.read(*entities) == [1 if i % 5 == 1 else 7 for i in range(40)]
+    assert rows.write(entities[:1], 6, 9) == Written(0, 0), "from then on the newest wins"
+
+
+def test_a_schema_whose_fingerprint_another_has_is_refused(client: redis.Redis, rows: "Rows") -> None:
+    first, second = (Schema("v", (Column(name, "int64"),)) for name in ("x71", "x46947"))
+    assert first.fingerprint == second.fingerprint
+    rows.writer.declare(first, OWNED)
+    rows.writer.declare(first, OWNED)
+    with pytest.raises(SchemaError, match=f"have the schema fingerprint {first.fingerprint:08x}"):
+        rows.writer.declare(second, OWNED)
+    assert stored_schemas(client, "p", ["v"]) == {"v": first}
+    assert client.get(schema_key("p", first.fingerprint)) == first.to_json()
+
+
+def test_a_damaged_schema_is_declared_anew(client: redis.Redis, rows: "Rows") -> None:
+    for damaged in (b"", b"{", Schema("w", ()).to_json()):
+        client.set(schema_key("p", rows.schema.fingerprint), damaged)
+        rows.writer.declare(rows.schema, OWNED)
+        assert client.get(schema_key("p", rows.schema.fingerprint)) == rows.schema.to_json()
 
 
 def test_what_became_of_rows_is_told(rows: "Rows") -> None:

@@ -9,19 +9,23 @@ import time
 from typing import Any
 from zlib import crc32
 
-from motherlode.packed import FIXED, VARIABLE, Column, Schema, Status, decode
-from tests.motherlode.packed.tables import NOW, pack, same
+from motherlode.packed import FEW, FIXED, VARIABLE, Column, Schema, Status, decode
+from tests.motherlode.packed.tables import EDGES, NOW, SIZES, alike, pack, same
 
 _ALPHABET = "aé€😀\0|"
-_NUMBERS = {"bool": 1, "int32": 31, "int64": 63, "timestamp": 60}
+_NUMBERS = {"bool": 1, "int32": 31, "int64": 31, "timestamp": 60}
+_MANY = 140
+"""Columns of a wide table, so that the bits take more than one word."""
 
 
 def _element(draw: random.Random, dtype: str) -> Any:
     if dtype in ("float32", "float64"):
         return draw.choice([0.0, -0.0, 1.5, float("nan"), float("inf"), -1e30])
+    if dtype == "int64" and draw.random() < 0.1:
+        return draw.choice(EDGES)
     if dtype in _NUMBERS:
         return draw.getrandbits(_NUMBERS[dtype])
-    text = "".join(draw.choices(_ALPHABET, k=draw.randrange(5)))
+    text = "x" * draw.choice(SIZES) if draw.random() < 0.02 else "".join(draw.choices(_ALPHABET, k=draw.randrange(5)))
     return text if dtype == "string" else text.encode()
 
 
@@ -34,9 +38,13 @@ def _value(draw: random.Random, dtype: str) -> Any:
 
 
 def _table(draw: random.Random) -> tuple[Schema, list[dict[str, Any]]]:
-    dtypes = draw.choices([*FIXED, *VARIABLE], k=draw.randrange(1, 14))
+    most = _MANY if draw.random() < 0.05 else 14
+    dtypes = draw.choices([*FIXED, *VARIABLE], k=draw.randrange(1, most))
     schema = Schema("v", tuple(Column(f"f{i}", dtype) for i, dtype in enumerate(dtypes)))
-    return schema, [{c.name: _value(draw, c.dtype) for c in schema.columns} for _ in range(draw.randrange(1, 5))]
+    rows = [{c.name: _value(draw, c.dtype) for c in schema.columns} for _ in range(draw.randrange(1, 5))]
+    if draw.random() < 0.1:
+        rows.append(dict.fromkeys(rows[0]))
+    return schema, rows
 
 
 def mutated(draw: random.Random, row: bytes) -> bytes:
@@ -79,8 +87,9 @@ def once(seed: int) -> None:
     ]
     places = list(range(len(everything)))
     draw.shuffle(places)
-    found = decode([everything[i][0] for i in places], schema.columns, {schema.fingerprint: schema}, now_us=NOW)
-    found.matrix([column.name for column in schema.columns if column.fixed])
+    stored = [everything[i][0] for i in places]
+    found = decode([*stored, *[None] * FEW], schema.columns, {schema.fingerprint: schema}, now_us=NOW)
+    alike(decode(stored[:FEW], schema.columns, {schema.fingerprint: schema}, now_us=NOW), found, schema)
     for at, i in enumerate(places):
         good = everything[i][1]
         if good is not None:
@@ -90,9 +99,9 @@ def once(seed: int) -> None:
             if found.status[at] != Status.PRESENT:
                 assert not values.valid[at], seed
             elif good:
-                given = rows[i][column.name]
-                assert values.valid[at] == (given is not None), seed
-                assert given is None or same(column.dtype, given, values.data[at]), seed
+                sent = rows[i][column.name]
+                assert values.valid[at] == (sent is not None), seed
+                assert sent is None or same(column.dtype, sent, values.data[at]), seed
 
 
 def main(seconds: float, seed: int) -> int:

@@ -1,26 +1,73 @@
 """What is packed, and that equal values give equal bytes."""
 
-from typing import Any
+from typing import Any, Final
+from zlib import crc32
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from motherlode.errors import SchemaError
-from motherlode.packed import Column, Ragged, Schema, Values, encode
+from motherlode.packed import HEADER_SIZE, Column, Ragged, Schema, Values, decode, encode
+from motherlode.packed.forms import Form
+from motherlode.packed.header import FORM
 from tests.motherlode.packed.tables import NOW, columns_of, pack, tables
 
 SCHEMA = Schema("v", (Column("a", "float32"), Column("b", "list<string>")))
 ROW = {"a": 1.5, "b": ["x", ""]}
+STRING_HEADER: Final = 6
+"""Bytes that Redis keeps with a value of more than 255: its length, its room, its kind, and a zero."""
 
 
 def test_a_row_lies_as_the_documentation_says() -> None:
     """Byte for byte, so that no change of the format goes unseen."""
-    schema = Schema("v", (Column("i", "int32"), Column("s", "string"), Column("f", "float32"), Column("b", "bytes")))
-    (row,) = pack(schema, [{"i": -2, "s": "é", "f": None, "b": b"xyz"}], event=5)
-    head = b"\1\0\0\0" + schema.fingerprint.to_bytes(8, "little") + (5).to_bytes(8, "little") * 2
+    names = {"i": "int32", "s": "string", "f": "float32", "n": "int64", "o": "bool", "b": "bytes", "p": "bool"}
+    schema = Schema("v", tuple(Column(name, dtype) for name, dtype in names.items()))
+    values = {"i": -2, "s": "é", "f": None, "n": -3, "o": False, "b": b"xyz", "p": True}
+    (row,) = pack(schema, [values], event=5)
+    head = schema.fingerprint.to_bytes(4, "little") + (5).to_bytes(8, "little") * 2
+    bits = (0b10_0000100).to_bytes(2, "little")
     fixed = b"\xfe\xff\xff\xff" + bytes(4)
-    assert row[4:] == head + bytes([0b0100]) + fixed + b"\2\0\0\0" + b"\5\0\0\0" + "é".encode() + b"xyz"
+    assert row[4:] == b"\x02" + head + bits + fixed + b"\xfd\xff\xff\xff" + b"\2\3" + "é".encode() + b"xyz"
+    (wide,) = pack(schema, [values | {"n": -(2**40), "b": b"x" * 256}], event=5)
+    eight = (-(2**40)).to_bytes(8, "little", signed=True)
+    assert wide[4:] == b"\x32" + head + bits + fixed + eight + b"\2\0\0\1" + "é".encode() + b"x" * 256
+    assert row[:4] == crc32(row[4:]).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    ("values", "wide", "length"),
+    [
+        ({"n": 2**31 - 1, "m": -(2**31), "s": "x" * 255}, False, 1),
+        ({"n": 2**31, "m": 0, "s": ""}, True, 1),
+        ({"n": 0, "m": -(2**31) - 1, "s": ""}, True, 1),
+        ({"n": None, "m": None, "s": "x" * 256}, False, 2),
+        ({"n": 2**63 - 1, "m": -(2**63), "s": "x" * 65_535}, True, 2),
+        ({"n": 1, "m": 1, "s": "x" * 65_536}, False, 4),
+    ],
+)
+def test_a_row_takes_the_narrowest_form_that_holds_it(values: dict[str, Any], wide: bool, length: int) -> None:
+    """Whatever its neighbours take; a timestamp always takes eight bytes."""
+    schema = Schema("v", (Column("n", "int64"), Column("t", "timestamp"), Column("m", "int64"), Column("s", "string")))
+    small = {"n": 1, "m": 2, "s": "a", "t": None}
+    before, row, after = pack(schema, [small, values | {"t": NOW}, small])
+    assert row[FORM] == Form(wide, length).byte
+    text = len(values["s"])
+    assert len(row) == HEADER_SIZE + 1 + 8 + 2 * (8 if wide else 4) + length + text
+    assert before == after == pack(schema, [small])[0]
+    read = decode([before, row, after], schema.columns, {schema.fingerprint: schema}, now_us=NOW)
+    assert read.python("n") == [1, values["n"], 1]
+    assert read.python("m") == [2, values["m"], 2]
+    assert read.python("s") == ["a", values["s"], "a"]
+
+
+def test_the_benchs_row_of_fifty_mixed_columns_fits_in_320_bytes_with_what_redis_adds() -> None:
+    kinds = {"float32": 30, "int64": 8, "bool": 4, "string": 4, "timestamp": 2, "list<float32>": 2}
+    columns = [Column(f"{kind}_{i}", kind) for kind, count in kinds.items() for i in range(count)]
+    sample = {"float32": 0.5, "int64": 999_999, "bool": True, "string": "value 999", "timestamp": NOW}
+    row = {c.name: sample.get(c.dtype, [0.5] * 8) for c in columns}
+    (packed,) = pack(Schema("v", tuple(columns)), [row])
+    assert len(packed) + STRING_HEADER <= 320
 
 
 def test_what_a_null_holds_does_not_show() -> None:

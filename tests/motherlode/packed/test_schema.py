@@ -1,11 +1,9 @@
 """A schema's fingerprint, and what it serves."""
 
-import numpy as np
 import pytest
 
 from motherlode.errors import SchemaError
 from motherlode.packed import Column, Schema
-from tests.motherlode.packed.tables import pack
 
 SCHEMA = Schema("v", (Column("a", "float32"), Column("b", "list<string>")))
 
@@ -35,7 +33,12 @@ def test_a_type_that_is_none_is_refused() -> None:
         Column("x", "decimal")
 
 
-def test_a_row_begins_with_its_schemas_mark() -> None:
-    (row,) = pack(SCHEMA, [{"a": 1.0, "b": None}])
-    assert row[4:16] == SCHEMA.mark
-    assert np.frombuffer(row[: SCHEMA.layout.itemsize], SCHEMA.layout)["fingerprint"][0] == SCHEMA.fingerprint
+def test_the_mark_tells_formats_and_columns_apart() -> None:
+    assert SCHEMA.mark == f"2-{SCHEMA.fingerprint:08x}"
+    assert SCHEMA.mark != Schema("w", SCHEMA.columns).mark
+
+
+def test_a_schema_serves_the_columns_that_it_has_with_their_types() -> None:
+    assert SCHEMA.serves(SCHEMA.columns[1:])
+    assert not SCHEMA.serves([Column("a", "float64")])
+    assert not SCHEMA.serves([*SCHEMA.columns, Column("c", "bool")])
