@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 
 from motherlode import redis_server
 from motherlode.errors import StoreError
-from motherlode.online.reader import AsyncOnlineReader
+from motherlode.online.reader import AsyncOnlineReader, Beside
 from motherlode.packed import ViewRows
 from motherlode.settings import Settings
 
@@ -20,7 +20,8 @@ class UnavailableError(Exception):
 
 
 def connect(settings: Settings) -> Any:
-    """A pool of connections that fails within the budget and never tries twice.
+    """A pool of connections that never tries twice, and waits for as long as its callers do: a time of its own for
+    every send and every receipt would be 30 µs more.
 
     Raises:
         StoreError: the settings name no server.
@@ -29,7 +30,6 @@ def connect(settings: Settings) -> Any:
         raise StoreError("No Redis is named for these settings.", "Set REDIS_URL, or use `motherlode serve`.")
     return redis_server.connect_async(
         settings,
-        socket_timeout=settings.redis_budget_s,
         socket_connect_timeout=settings.redis_budget_s,
         retry=Retry(NoBackoff(), 0),
         driver_info=None,  # no CLIENT SETINFO: two round trips less for a new connection
@@ -42,19 +42,18 @@ async def read(
     at_us: int,
     budget_s: float,
     before: Sequence[Sequence[str]] = (),
+    beside: Beside | None = None,
 ) -> Mapping[str, ViewRows]:
-    """N entities' rows of every view that the reader asks for; `before` as in `OnlineReader.read`.
+    """N entities' rows of every view that the reader asks for; `before` and `beside` as in `AsyncOnlineReader.read`.
 
     Raises:
         UnavailableError: Redis is gone, refuses, or takes longer than the budget.
     """
     try:
         async with asyncio.timeout(budget_s):
-            return await reader.read(entities, at_us, before)
-    except (TimeoutError, redis.TimeoutError) as error:
-        raise UnavailableError(f"redis timeout after {budget_s:g} s") from error
-    except (redis.RedisError, OSError) as error:
-        raise UnavailableError(f"redis {_short(error)}") from error
+            return await reader.read(entities, at_us, before, beside)
+    except (TimeoutError, redis.RedisError, OSError) as error:
+        raise UnavailableError(reason(error, budget_s)) from error
 
 
 async def ping(client: redis.asyncio.Redis, budget_s: float) -> str:
@@ -68,6 +67,13 @@ async def ping(client: redis.asyncio.Redis, budget_s: float) -> str:
     except (redis.RedisError, OSError) as error:
         return _short(error)
     return "ok"
+
+
+def reason(error: Exception, budget_s: float) -> str:
+    """Why Redis gave no answer, for people."""
+    if isinstance(error, TimeoutError | redis.TimeoutError):
+        return f"redis timeout after {budget_s:g} s"
+    return f"redis {_short(error)}"
 
 
 def _short(error: Exception) -> str:

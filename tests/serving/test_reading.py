@@ -18,6 +18,7 @@ from motherlode.redis_server import connect as connect_sync
 from motherlode.redis_server import running
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings
+from serving.breaker import FAILURES, RETRY_S
 from serving.engine import Engine
 from serving.reading import connect, ping
 
@@ -78,6 +79,30 @@ def test_a_hanging_redis_costs_the_budget_and_no_more_and_its_return_is_seen_at_
     asyncio.run(run())
 
 
+def test_a_redis_that_hangs_on_is_not_waited_for_and_its_return_is_seen_within_a_second(company: "Company") -> None:
+    async def run() -> None:
+        async with engine(company) as asked:
+            with company.hanging():
+                for _ in range(FAILURES):
+                    await asked.score(ONE)
+                started, took = time.monotonic(), []
+                while time.monotonic() - started < 2 * RETRY_S:
+                    began = time.monotonic()
+                    (score,) = (await asked.score(ONE)).results
+                    took.append(time.monotonic() - began)
+                    assert (score.status, len(score.notes)) == ("degraded", 1)
+                    await asyncio.sleep(0.01)
+                # One in half a second tries, and waits its budget.
+                assert sum(each > company.settings.redis_budget_s / 2 for each in took) <= 3
+                assert "times in a row" in score.notes[0] or "timeout" in score.notes[0]
+            back = time.monotonic()
+            while (await asked.score(ONE)).results[0].status != "ok":
+                assert time.monotonic() - back < 1.0
+                await asyncio.sleep(0.02)
+
+    asyncio.run(run())
+
+
 def test_a_restarted_redis_is_used_again_within_a_second(company: "Company", tmp_path: Path) -> None:
     settings = replace(company.settings, home=tmp_path / "own", redis_url=None)
 
@@ -122,7 +147,7 @@ def test_rows_of_an_unknown_or_unreadable_schema_are_flagged(company: "Company")
             assert "rfm is damaged and was not read" in score.notes
 
     asyncio.run(run())
-    assert schema_key("p", 1) == "p/@schema/0000000000000001"
+    assert schema_key("p", 1) == "p/@schema/00000001"
 
 
 def test_ping_says_why(company: "Company") -> None:

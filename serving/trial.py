@@ -1,0 +1,106 @@
+"""Whether a new bundle may serve: its answers beside the old one's, by the same customers or one after the other.
+
+What a bundle answers is kept as a sample: probabilities by model, how many were null, how many lists were personal,
+how long it took. Two samples are compared with bounds that a retrained model keeps within and a broken one does not.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from motherlode.api import Recommendation, Score
+
+_BINS: Final = 10
+_LEAST_SHARE: Final = 1e-4
+"""What an empty bin counts as."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a new bundle is held to.
+
+    Attributes:
+        nulls: how much greater the share of null scores may be, and how much smaller that of personal lists.
+        psi: population stability index of a model's probabilities; above .25 practitioners speak of another population.
+        slower: times the old one's median time, and `slower_s` more, seconds.
+        few: answers of each, below which nothing is said of nulls or times; for the index there must be ten times more.
+    """
+
+    nulls: float = 0.05
+    psi: float = 0.25
+    slower: float = 2.0
+    slower_s: float = 0.005
+    few: int = 30
+
+
+def _recent() -> deque[float]:
+    return deque(maxlen=2000)
+
+
+@dataclass
+class Sample:
+    """What a bundle answered lately.
+
+    Attributes:
+        scores: by model, probabilities; NaN where there was none though the features were all right.
+        personal: of lists, 1 where it was the recommender's; of customers whose features were all right.
+        seconds: of requests.
+        failures: requests that another bundle answered, and this one could not.
+    """
+
+    scores: dict[str, deque[float]] = field(default_factory=dict)
+    personal: deque[float] = field(default_factory=_recent)
+    seconds: deque[float] = field(default_factory=_recent)
+    failures: int = 0
+
+    def add(self, results: Sequence[Score | Recommendation], seconds: float) -> None:
+        """Take in an answer, and how long it took; of customers with all their features, for theirs is the bundle's."""
+        self.seconds.append(seconds)
+        for each in results:
+            if each.status != "ok":
+                continue
+            if isinstance(each, Recommendation):
+                self.personal.append(float(each.source == "personal"))
+            else:
+                for name, score in each.scores.items():
+                    self.scores.setdefault(name, _recent()).append(np.nan if score is None else score)
+
+
+def objections(old: Sample, new: Sample, bounds: Bounds) -> list[str]:
+    """Why a new bundle should not serve; empty where nothing speaks against it."""
+    found = [f"{new.failures} requests failed"] if new.failures else []
+    for name, known in old.scores.items():
+        before, after = np.array(known), np.array(new.scores.get(name, ()))
+        if min(len(before), len(after)) < bounds.few:
+            continue
+        nulls = float(np.isnan(after).mean()), float(np.isnan(before).mean())
+        if nulls[0] > nulls[1] + bounds.nulls:
+            found.append(f"{nulls[0]:.0%} of the answers of {name} are null, {nulls[1]:.0%} were")
+            continue
+        before, after = before[~np.isnan(before)], after[~np.isnan(after)]
+        if min(len(before), len(after)) >= 10 * bounds.few and (index := psi(before, after)) > bounds.psi:
+            found.append(f"the answers of {name} are shifted: PSI {index:.2f}, {bounds.psi:g} is allowed")
+    if min(len(old.personal), len(new.personal)) >= bounds.few:
+        personal = float(np.mean(new.personal)), float(np.mean(old.personal))
+        if personal[0] < personal[1] - bounds.nulls:
+            found.append(f"{personal[0]:.0%} of the lists are personal, {personal[1]:.0%} were")
+    if min(len(old.seconds), len(new.seconds)) >= bounds.few:
+        times = median(new.seconds), median(old.seconds)
+        if times[0] > times[1] * bounds.slower + bounds.slower_s:
+            found.append(f"a request takes {times[0] * 1e3:.1f} ms, {times[1] * 1e3:.1f} ms before")
+    return found
+
+
+def psi(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> float:
+    """The population stability index over ten parts, equally full before."""
+    edges = np.unique(np.quantile(before, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    shares = [
+        np.maximum(np.bincount(np.searchsorted(edges, each), minlength=len(edges) + 1) / len(each), _LEAST_SHARE)
+        for each in (before, after)
+    ]
+    return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
