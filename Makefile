@@ -14,7 +14,7 @@ SETUP := $(VENV)/.setup
 HAS_GPU := $(PYTHON) -c 'import ctypes, sys; sys.exit(ctypes.CDLL("libcuda.so.1").cuInit(0) != 0)' 2>/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu parity lint check-gpu bench lock clean
+.PHONY: help setup demo test test-gpu parity lint check-gpu bench bench-serving lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ setup: $(SETUP) ## create .venv and install everything, at the locked versions
 $(SETUP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Motherlode needs Python 3.11: '$(PYTHON)' is not on the PATH. Name it with PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(DEVICE),warehouse,train,demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(DEVICE),warehouse,train,client,demo,dev]'
 	@touch $@
 
 demo: $(SETUP) ## run the main job on real data and serve it until Ctrl-C
@@ -52,6 +52,9 @@ lint: $(SETUP) ## style, types, and the import rule
 
 check-gpu: $(SETUP) ## hold the GPU code against the real RAPIDS wheels, without a GPU
 	$(BIN)/python scripts/check_gpu.py
+
+bench-serving: $(SETUP) ## a full answer beside stock parts, and the promises of serving
+	$(BIN)/python -m benchmarks serving catalogue
 
 bench: $(SETUP) ## run every benchmark; tables here, figures in benchmarks/results
 	$(BIN)/python -m benchmarks
