@@ -10,6 +10,8 @@ endif
 VENV := $(if $(filter gpu,$(DEVICE)),.venv-gpu,.venv)
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
+# How many test files run side by side (tests/conftest.py says how they are shared out). A GPU has room for one alone.
+WORKERS ?= $(if $(filter gpu,$(DEVICE)),0,2)
 # Is there a GPU? Asked of the driver's library, as motherlode/compute/driver.py does, before anything is installed.
 HAS_GPU := $(PYTHON) -c 'import ctypes, sys; sys.exit(ctypes.CDLL("libcuda.so.1").cuInit(0) != 0)' 2>/dev/null
 
@@ -33,7 +35,7 @@ demo: $(SETUP) ## run the main job on real data and serve it until Ctrl-C
 	$(BIN)/motherlode demo --serve$(if $(filter gpu,$(DEVICE)), --device gpu)
 
 test: $(SETUP) ## pass the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS)
 
 test-gpu: ## the parity suite; it runs only where there is a GPU, and says so when it skips
 	@if $(HAS_GPU); then $(MAKE) --no-print-directory parity DEVICE=gpu; else $(MAKE) --no-print-directory parity; fi

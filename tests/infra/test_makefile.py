@@ -57,7 +57,7 @@ def test_a_device_that_does_not_exist_is_refused_by_name(checkout: Path) -> None
 def test_what_is_set_up_is_not_set_up_again_for_that_device_alone(checkout: Path) -> None:
     (checkout / ".venv").mkdir()
     (checkout / ".venv" / ".setup").touch()
-    assert planned(checkout, "test") == ".venv/bin/python -m pytest -q\n"
+    assert planned(checkout, "test") == ".venv/bin/python -m pytest -q -n 2\n"
     assert "pip install" in planned(checkout, "test", "DEVICE=gpu")
 
 
