@@ -28,7 +28,7 @@ setup: $(SETUP) ## create .venv and install everything, at the locked versions
 $(SETUP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Motherlode needs Python 3.11: '$(PYTHON)' is not on the PATH. Name it with PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(DEVICE),warehouse,train,client,demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(DEVICE),warehouse,train,client,tracing,demo,dev]'
 	@touch $@
 
 demo: $(SETUP) ## run the main job on real data and serve it until Ctrl-C

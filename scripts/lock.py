@@ -24,7 +24,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOCK: Final = ROOT / "constraints.txt"
 BUILD: Final = "hatchling"
-DEVICES: Final = (".[gpu,warehouse,train,client,demo,dev]", ".[cpu,warehouse,train,client,demo,dev]")
+DEVICES: Final = (".[gpu,warehouse,train,client,tracing,demo,dev]", ".[cpu,warehouse,train,client,tracing,demo,dev]")
 TWINS: Final = ("onnxruntime", "onnxruntime-gpu")
 """One library in two distributions: both devices must answer with the same version."""
 
