@@ -16,7 +16,7 @@ WORKERS ?= $(if $(filter gpu,$(DEVICE)),0,2)
 HAS_GPU := $(PYTHON) -c 'import ctypes, sys; sys.exit(ctypes.CDLL("libcuda.so.1").cuInit(0) != 0)' 2>/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu parity lint check-gpu bench bench-serving lock clean
+.PHONY: help setup demo test test-gpu parity lint check-gpu bench bench-serving audit lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ bench-serving: $(SETUP) ## a full answer beside stock parts, and the promises of
 
 bench: $(SETUP) ## run every benchmark; tables here, figures in benchmarks/results
 	$(BIN)/python -m benchmarks
+
+audit: $(SETUP) ## known vulnerabilities of the locked libraries
+	$(BIN)/python scripts/audit.py
 
 lock: ## resolve constraints.txt anew for both devices
 	$(PYTHON) scripts/lock.py

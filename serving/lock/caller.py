@@ -1,0 +1,36 @@
+"""Who calls."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+STATE: Final = "caller"
+"""Where the ASGI scope's `state` keeps the `Caller` of a request; nothing is there where the lock is off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a request comes from.
+
+    Attributes:
+        id: of the key, or `jwt-` and 16 hexadecimal digits of the SHA-256 of a token's issuer and subject; empty for
+            who calls an open path without a key.
+        name: of the system, as the key ring or the token's client has it.
+        scopes: what is open to it.
+        rate: requests a second, over all replicas.
+        burst: how many at once, over all replicas.
+    """
+
+    id: str
+    name: str
+    scopes: Collection[str]
+    rate: float
+    burst: float
+
+
+ANYONE: Final = Caller("", "", frozenset(), 0.0, 0.0)
+"""Who calls an open path."""
+
+
+class TokenError(Exception):
+    """A token that is not taken; the message says why and holds nothing of the token."""
