@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from feature_repo.erasure import certificate as certificates
-from feature_repo.erasure import mentions, models, online, saved, scan, stream
+from feature_repo.erasure import consents, mentions, models, online, saved, scan, stream
 from feature_repo.erasure.certificate import Backup, Certificate
 from feature_repo.mart import erasure as mart
 from feature_repo.warehouse import erasure as warehouse
@@ -144,6 +144,7 @@ def erase(
             took += stream.erase(client, settings.project, who.outside, who.visitors, known)
             took += mentions.erase(client, settings.project, mart.mentions(settings), who.keys)
             told = _keep(settings, told, took)
+        told = _keep(settings, told, consents.erase(settings, client, who.keys))
         tell("online")
         told = _keep(settings, told, warehouse.erase(settings, who.outside))
         tell("warehouse")
@@ -190,6 +191,7 @@ def reapply(settings: Settings) -> list[Place]:
             places += online.erase_entities(client, settings.project, gone, known, now)
             places += stream.erase(client, settings.project, outside, who.visitors, known)
             places += mentions.erase(client, settings.project, mart.mentions(settings), keys)
+        places += consents.erase(settings, client, sorted(keys))
         places += warehouse.erase(settings, outside)
         places += mart.erase(settings, sorted(keys), who.merged)
         places += saved.erase(settings, {*who.ids, *keys})
@@ -226,6 +228,7 @@ def _find(settings: Settings, client: Any, who: People, beside: Sequence[Path]) 
         places += online.find(client, settings.project, who.keys)
         places += stream.find(client, settings.project, who.outside, who.visitors, Tombstones(settings))
     places += warehouse.find(settings, who.outside)
+    places += consents.find(settings, who.keys)
     return [*places, *mart.find(settings, who.keys, who.nobodys(settings)), *saved.find(settings, who.ids, beside)]
 
 
@@ -319,6 +322,8 @@ def _remains(settings: Settings, told: Certificate, ids: Collection[str]) -> Ite
     yield "tombstones: a keyed digest of each id, which keeps the customers out"
     if settings.identity.keyed:
         yield f"{audit.LOG}: pseudonyms of earlier acts, if any; an append-only log"
+    if any((settings.logs / "access").glob("*.jsonl")):
+        yield "logs/access: who asked for them, under keyed pseudonyms that no other file has; an append-only log"
     yield "the company's own files that raw was landed from: a load drops what they hold of them"
     for path in saved.holding(saved.exports(settings), ids):
         yield f"{path}: an export outside home that holds them: delete it"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from motherlode import redis_server
+from motherlode import consent, contacts, redis_server
 from motherlode.online.keys import entity_text
 from motherlode.online.tombstones import Tombstones
 from motherlode.online.writer import OnlineWriter
@@ -19,4 +19,6 @@ def remove(settings: Settings, outside_ids: Sequence[str]) -> int:
     with redis_server.running(settings) as bound, redis_server.connect(bound) as client:
         writer = OnlineWriter(client, settings.project, Tombstones(settings).of_entity)
         _, *before = settings.identity.every_join_key_of(outside_ids)
+        consent.move(client, settings, outside_ids)
+        contacts.move(client, settings.project, consent.renamed(settings, outside_ids))
         return sum(writer.remove([entity_text([key]) for key in keys]) for keys in before)

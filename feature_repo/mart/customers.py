@@ -1,6 +1,7 @@
 """The mart's customers: to which purposes each agreed, and the attributes that may leave the warehouse."""
 
 import inspect
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -57,6 +58,17 @@ def write_customers(settings: Settings) -> Carried:
 def purposes(frame: pl.DataFrame) -> list[str]:
     """The purposes that customers were asked for, by name: `marketing` for `consent_marketing`."""
     return [column.removeprefix(names.CONSENT) for column in frame.columns if _is_purpose(column)]
+
+
+def said(settings: Settings) -> Iterator[tuple[str, str, bool]]:
+    """Join key, purpose, and whether the customer agreed, of whoever was asked, as the mart has it."""
+    path = settings.mart / FILE
+    if path.is_file():
+        frame = pl.read_parquet(path, glob=False)
+        for purpose in purposes(frame):
+            asked = frame.select(names.CUSTOMER_ID, f"{names.CONSENT}{purpose}").drop_nulls()
+            for key, agreed in asked.iter_rows():
+                yield key, purpose, agreed
 
 
 def _late(mapping: Mapping) -> set[str]:

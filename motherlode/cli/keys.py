@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from feature_repo.warehouse import state, vault
-from motherlode import bundle
+from motherlode import bundle, signing
 from motherlode.cli import options
 from motherlode.errors import BundleError, SettingsError
-from motherlode.settings import Settings
+from motherlode.settings import Settings, read_secret
 
 _BYTES = 32
 _NONE = "none"
@@ -41,8 +41,15 @@ def new(out: Path | None) -> None:
         raise SettingsError(f"{out} exists.", "Name another file: a key that is in use must not be lost.") from None
     with os.fdopen(handle, "w") as file:
         file.write(f"{key}\n")
-    where = f"A key is in {out}. Name it by MOTHERLODE_PSEUDONYM_KEY_FILE or MOTHERLODE_RAW_KEY_FILE."
-    Console().print(where, soft_wrap=True, highlight=False)
+    where = f"A key is in {out}. Name it by MOTHERLODE_PSEUDONYM_KEY_FILE, MOTHERLODE_RAW_KEY_FILE or, to sign bundles,"
+    Console().print(where, "MOTHERLODE_SIGNING_KEY_FILE.", soft_wrap=True, highlight=False)
+
+
+@keys.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def public(file: Path) -> None:
+    """Print the public key of the signing key in FILE, for MOTHERLODE_TRUSTED_KEYS where bundles are served."""
+    click.echo(signing.public_key(read_secret(file, "FILE")))
 
 
 @keys.command()

@@ -28,7 +28,8 @@ def give_segments(settings: Settings, at: datetime | None = None) -> int:
     """
     if not manifest.read(settings).views:
         return 0
-    serving, at = bundle.load(bundle.current(settings.models)), at or datetime.now(UTC)
+    serving = bundle.load(bundle.current(settings.models), settings.trusted_keys)
+    at = at or datetime.now(UTC)
     bundle.require_identity(serving.manifest, settings.identity)
     require_features(settings, serving.manifest)
     known = tables.outside_ids(settings)

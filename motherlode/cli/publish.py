@@ -10,16 +10,22 @@ from motherlode.cli import options
 from motherlode.cli.labels import give_segments
 from motherlode.errors import BundleError
 from motherlode.lock import exclusive
-from motherlode.settings import Settings
+from motherlode.settings import Settings, read_secret
 from training.publish import publish as put_in_place
 
 
 @click.command()
 @click.argument("version", required=False)
+@click.option(
+    "--sign-key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Sign it by the key in this file (MOTHERLODE_SIGNING_KEY_FILE).",
+)
 @options.home
-def publish(version: str | None, home: Path | None) -> None:
+def publish(version: str | None, sign_key: Path | None, home: Path | None) -> None:
     """Verify a bundle and make it current; the newest by default. A running server takes it up by itself."""
-    settings = Settings.from_env(home=home)
+    signing_key = None if sign_key is None else read_secret(sign_key, "--sign-key")
+    settings = Settings.from_env(home=home, signing_key=signing_key)
     console = Console()
     known = bundle.versions(settings.models)
     if version is None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from feature_repo.erasure import renamed
 from feature_repo.mart import given, manifest
 from feature_repo.warehouse import privacy, reencrypt, state
-from motherlode import audit
+from motherlode import audit, consent
 from motherlode.cli import ingest, options, pipeline, project
 from motherlode.cli.stages import Stages
 from motherlode.compute import choose
@@ -66,6 +66,7 @@ def _pseudonyms(settings: Settings, stages: Stages, console: Console) -> None:
     ingest.into_warehouse(settings, project.find(settings), stages)
     customers = list({*customers, *privacy.outside_ids(settings, state.read(settings))})
     given.rename(settings, settings.identity, customers)
+    consent.rename(settings, customers)
     removed = _online(settings, stages, customers) if manifest.read(settings).views else 0
     version = publish.rebind(settings)
     privacy.conclude(settings)

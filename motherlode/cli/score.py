@@ -25,7 +25,7 @@ def score(out: Path, campaign: str | None, home: Path | None) -> None:
     state.read(settings)  # an older version's home is upgraded first
     if not out.absolute().parent.is_dir():
         raise SettingsError(f"The folder of {out} does not exist.", "Make it first.")
-    serving = bundle.load(bundle.current(settings.models))
+    serving = bundle.load(bundle.current(settings.models), settings.trusted_keys)
     bundle.require_identity(serving.manifest, settings.identity)
     audit.check(settings)
     try:

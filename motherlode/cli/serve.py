@@ -11,6 +11,7 @@ from motherlode.cli import options
 from motherlode.redis_server import running
 from motherlode.settings import Settings
 from serving import server
+from serving.lock import policy
 
 
 @click.command()
@@ -33,6 +34,8 @@ def serve(
     settings = Settings.from_env(home=home, port=port, host=host, replicas=replicas, device=device)
     if settings.ray_address is None:
         server.require_free_port(settings)  # before a Valkey is started for nothing
+    else:
+        policy.require(settings)
     version = bundle.current(settings.models).name
     console = Console()
 

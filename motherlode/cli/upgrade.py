@@ -73,7 +73,7 @@ def _bundle(settings: Settings) -> str:
         return "No bundle was published."
     again = "Run `motherlode train` and `motherlode publish`."
     try:
-        loaded = bundle.load(bundle.current(settings.models))
+        loaded = bundle.load(bundle.current(settings.models), settings.trusted_keys)
         bundle.require_identity(loaded.manifest, settings.identity)
         verify(loaded)
         asked = loaded.manifest.services

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as tuned
 from hypothesis import strategies as st
 
-from motherlode import audit
+from motherlode import audit, chain
 from motherlode.errors import DataError
 from motherlode.settings import Settings
 
@@ -89,7 +89,7 @@ def test_every_removal_repetition_and_reordering_is_noticed_and_the_first_one_na
 def test_an_entry_that_was_changed_along_with_its_hash_breaks_the_chain(tmp_path: Path) -> None:
     settings = logged(tmp_path)
     whole = lines(settings)
-    entry = msgspec.structs.replace(msgspec.json.decode(whole[2], type=audit.Entry), subject="nothing at all")
+    entry = msgspec.structs.replace(msgspec.json.decode(whole[2], type=chain.Entry), subject="nothing at all")
     forged = msgspec.structs.replace(entry, hash=entry.digest())
     put(settings, *whole[:2], msgspec.json.encode(forged, order="sorted") + b"\n", *whole[3:])
     with pytest.raises(DataError, match=r"Entry 4 .* does not follow on the one before"):
@@ -164,15 +164,15 @@ def test_a_write_cut_short_at_any_byte_is_finished_by_the_next_append(tmp_path: 
     settings = logged(tmp_path, 2, key=KEY)
     before, head = lines(settings), (tmp_path / audit.HEAD).read_bytes()
     heads = []
-    write, audit_head = audit._write_head, tmp_path / audit.HEAD
+    write, audit_head = chain._write_head, tmp_path / audit.HEAD
 
-    def watched(given: Settings, which: audit.Head) -> audit.Head:
+    def watched(given: chain.Chain, which: chain.Head) -> chain.Head:
         done = write(given, which)
         heads.append(audit_head.read_bytes())
         return done
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit, "_write_head", watched)
+        patch.setattr(chain, "_write_head", watched)
         audit.record(settings, "load", "the third")
     assert heads[0] != head
     third = lines(settings)[2]
@@ -209,7 +209,7 @@ def test_on_a_full_disk_the_log_stays_whole_and_the_entry_is_made_later(tmp_path
 _WRITER = """
 import sys
 from pathlib import Path
-from motherlode import audit
+from motherlode import audit, chain
 from motherlode.settings import Settings
 settings = Settings(home=Path(sys.argv[1]))
 for number in range(int(sys.argv[2])):

@@ -1,6 +1,8 @@
 """The bundle's models in ONNX Runtime: they answer as trained, and whatever does not is refused by name."""
 
 import io
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.capi.onnxruntime_pybind11_state import DeviceReset, EPFail, Fail, InvalidArgument, RuntimeException
 
 from motherlode import bundle
 from motherlode.bundle import Bundle, Input, ItemTable, Manifest, Model, Popular, Segment, Service, Tower
@@ -213,3 +216,155 @@ def test_a_gpu_that_does_not_work_is_the_cpu_with_the_reason_or_an_error(good: B
     fallen.check()
     with pytest.raises(DeviceError, match="cannot use CUDA"):
         Runtime(good, gpu, strict=True)
+
+
+class OnDemand:
+    """ONNX Runtime's sessions, of which those on the GPU run on the CPU, and fail when they are told to.
+
+    Attributes:
+        fails: what the next runs on the GPU raise; empty: they answer.
+        opens: whether it can be opened on the GPU at all.
+    """
+
+    def __init__(self) -> None:
+        self.fails: Exception | None = None
+        self.spared = 0
+        self.wrong = 0.0
+        self.opens = True
+        self.opened = 0
+        self._session = ort.InferenceSession
+
+    def open(self, content: bytes, options: Any, *, providers: list[Any], **more: Any) -> "Faked":
+        on_gpu = len(providers) > 1
+        assert more == {"enable_fallback": 0}
+        if on_gpu and not self.opens:
+            raise RuntimeException("CUDA failure 2: out of memory")
+        self.opened += on_gpu
+        return Faked(self, self._session(content, options, providers=["CPUExecutionProvider"]), on_gpu)
+
+
+class Faked:
+    """One session of `OnDemand`."""
+
+    def __init__(self, told: OnDemand, session: Any, on_gpu: bool) -> None:
+        self._told, self._session, self._on_gpu = told, session, on_gpu
+        self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider"] * self._on_gpu + ["CPUExecutionProvider"]
+
+    def run(self, outputs: list[str], feed: Mapping[str, Any]) -> list[Any]:
+        if self._on_gpu and self._told.fails is not None:
+            if not self._told.spared:
+                raise self._told.fails
+            self._told.spared -= 1
+        answer: list[Any] = self._session.run(outputs, feed)
+        return [each + self._told.wrong for each in answer] if self._on_gpu and self._told.wrong else answer
+
+
+@pytest.fixture
+def on_demand(monkeypatch: pytest.MonkeyPatch) -> OnDemand:
+    told = OnDemand()
+    monkeypatch.setattr(ort, "InferenceSession", told.open)
+    return told
+
+
+# What ONNX Runtime raises for CUDA out of memory, a kernel that fails, a device that was reset, and one that is gone.
+ERRORS = (
+    RuntimeException("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : CUDA failure 2: out of memory"),
+    Fail("[ONNXRuntimeError] : 1 : FAIL : CUBLAS failure 14"),
+    EPFail("[ONNXRuntimeError] : 11 : EP_FAIL : CUDA failure 719: unspecified launch failure"),
+    DeviceReset("[ONNXRuntimeError] : DEVICE_RESET"),
+    MemoryError("std::bad_alloc"),
+)
+CARD = Compute("gpu", "A card.")
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("spared", [0, 2])
+def test_a_gpu_that_fails_is_answered_for_by_the_cpu_which_says_so(
+    good: Bundle, on_demand: OnDemand, error: Exception, spared: int
+) -> None:
+    models = Runtime(good, CARD, strict=spared == 0)
+    models.check()
+    assert models.compute == CARD
+    on_demand.fails, on_demand.spared = error, spared
+    for at in range(3):
+        assert models.run("response", X) == pytest.approx(ANSWERS["response.answer"], abs=1e-6)
+        assert models.compute.kind == ("gpu" if at < spared else "cpu")
+    assert models.user(HISTORY, np.empty((3, 0), np.float32)).tolist() == ANSWERS["user_tower.answer"].tolist()
+    assert models.compute.reason == f"A card. But it failed: {type(error).__name__}: {error}"
+
+
+def test_many_threads_are_answered_while_the_gpu_fails_and_comes_back(good: Bundle, on_demand: OnDemand) -> None:
+    models, stop, seen, errors = Runtime(good, CARD, again_s=0.02), threading.Event(), set(), []
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                seen.add(tuple(models.run("segments", X).tolist()))
+            except Exception as error:  # noqa: BLE001 - none is expected, of whatever kind
+                errors.append(error)
+
+    asking = [threading.Thread(target=ask) for _ in range(4)]
+    for each in asking:
+        each.start()
+    for _ in range(3):
+        on_demand.fails = ERRORS[0]
+        wait_for(models, "cpu")
+        on_demand.fails = None
+        wait_for(models, "gpu")
+    stop.set()
+    for each in asking:
+        each.join()
+    assert errors == []
+    assert seen == {(1, 1, 0)}
+
+
+def test_it_comes_back_only_when_it_answers_as_trained(good: Bundle, on_demand: OnDemand) -> None:
+    models = Runtime(good, CARD, again_s=0.01)
+    on_demand.fails = ERRORS[3]
+    models.run("segments", X)
+    on_demand.fails, on_demand.wrong, opened = None, 0.5, on_demand.opened
+    until = time.monotonic() + 5
+    while on_demand.opened < opened + 6 and time.monotonic() < until:  # two tries, of three models each
+        assert models.run("segments", X).tolist() == [1, 1, 0]
+        assert models.compute.kind == "cpu"
+    assert on_demand.opened >= opened + 6
+    on_demand.wrong = 0.0
+    wait_for(models, "gpu")
+
+
+def test_a_gpu_without_room_for_the_models_is_the_cpu_or_an_error(good: Bundle, on_demand: OnDemand) -> None:
+    on_demand.opens = False
+    models = Runtime(good, CARD)
+    assert models.compute.kind == "cpu"
+    assert "cannot open them on the GPU" in models.compute.reason
+    assert "out of memory" in models.compute.reason
+    models.check()
+    with pytest.raises(DeviceError, match="out of memory"):
+        Runtime(good, CARD, strict=True)
+
+
+def test_a_gpu_that_answers_wrong_is_the_cpu_or_an_error(good: Bundle, on_demand: OnDemand) -> None:
+    on_demand.wrong = 0.5
+    models = Runtime(good, CARD)
+    models.check()
+    assert "response answers differ from training's by 0.5" in models.compute.reason
+    assert models.compute.kind == "cpu"
+    with pytest.raises(DeviceError, match="response answers differ"):
+        Runtime(good, CARD, strict=True).check()
+
+
+def test_wrong_inputs_are_the_callers_and_cost_no_gpu(good: Bundle, on_demand: OnDemand) -> None:
+    models = Runtime(good, CARD)
+    with pytest.raises(InvalidArgument):
+        models.run("response", X[:, :1])
+    assert models.compute == CARD
+
+
+def wait_for(models: Runtime, kind: str) -> None:
+    until = time.monotonic() + 5
+    while models.compute.kind != kind:
+        assert time.monotonic() < until
+        models.run("segments", X)

@@ -1,0 +1,131 @@
+"""`motherlode consent`: what customers said of the purposes that they are answered for."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from feature_repo.mart import customers
+from motherlode import consent as consents
+from motherlode.cli import options
+from motherlode.consent import Ledger, Purposes, UnknownPurposeError, Word
+from motherlode.errors import SettingsError
+from motherlode.online.keys import entity_text
+from motherlode.online.tombstones import Tombstones
+from motherlode.redis_server import connect, running
+from motherlode.settings import Settings
+
+_PURPOSE = click.option("--purpose", required=True, help="One of MOTHERLODE_PURPOSES that needs consent.")
+
+
+@click.group()
+def consent() -> None:
+    """What customers said: withdraw, grant, show, or take over what the company's tables say."""
+
+
+@consent.command()
+@click.argument("customer")
+@_PURPOSE
+@options.home
+def withdraw(customer: str, purpose: str, home: Path | None) -> None:
+    """CUSTOMER, by the company's id, gets no personal answer for the purpose any more, from now on."""
+    _say(home, customer, purpose, granted=False)
+
+
+@consent.command()
+@click.argument("customer")
+@_PURPOSE
+@options.home
+def grant(customer: str, purpose: str, home: Path | None) -> None:
+    """CUSTOMER, by the company's id, agrees to personal answers for the purpose."""
+    _say(home, customer, purpose, granted=True)
+
+
+@consent.command()
+@click.argument("customer")
+@options.home
+def show(customer: str, home: Path | None) -> None:
+    """What CUSTOMER said of each purpose, and what becomes of it."""
+    settings = Settings.from_env(home=home)
+    standing = Ledger(settings).standing()
+    names = [entity_text((key,)) for key in settings.identity.join_keys(customer)]
+    table = Table("purpose", "rule", "said", "at (UTC)", "personal answers")
+    for purpose, rule in Purposes.of(settings).rules.items():
+        words = [standing[name, purpose] for name in names if (name, purpose) in standing]
+        newest = max(words, key=lambda word: word.rank, default=None)
+        allowed = consents.allows(rule, [word.signed for word in words])
+        table.add_row(purpose, rule, *_told(newest), "yes" if allowed else "no")
+    Console().print(table)
+
+
+@consent.command()
+@options.home
+def load(home: Path | None) -> None:
+    """Take over what the company's tables say: the columns `consent_<purpose>` of the customers in the mart.
+
+    They have no time, so whatever a customer said here or over HTTP counts before them.
+    """
+    settings = Settings.from_env(home=home)
+    known = {name for name, rule in Purposes.of(settings).rules.items() if rule != "free"}
+    standing = Ledger(settings).standing()
+    said = [(entity_text((key,)), purpose, yes) for key, purpose, yes in customers.said(settings) if purpose in known]
+    words = [_news(key, purpose, yes, standing.get((key, purpose))) for key, purpose, yes in said]
+    new = [word for word in words if word is not None]
+    told = _keep(settings, new) if new else 0
+    Console().print(f"{told:,} words of {len(said):,} in the tables are new.", highlight=False)
+
+
+def _news(customer: str, purpose: str, granted: bool, before: Word | None) -> Word | None:
+    """What the tables say, where they say it anew, and the customer said nothing themselves."""
+    if before is None:
+        return Word(customer, purpose, granted, 1)
+    if before.at >= consents.TABLES or before.granted == granted:
+        return None
+    return Word(customer, purpose, granted, before.at + 1)
+
+
+def _say(home: Path | None, customer: str, purpose: str, *, granted: bool) -> None:
+    settings = Settings.from_env(home=home)
+    _require(settings, purpose)
+    key = entity_text((settings.identity.join_key(customer),))
+    at = int(datetime.now(UTC).timestamp() * 1000)
+    if not _keep(settings, [Word(key, purpose, granted, at)]):
+        Console().print("The customer was erased: nothing is kept.")
+        return
+    Console().print(f"Kept: {purpose} {'granted' if granted else 'withdrawn'}. It counts from now on.", highlight=False)
+
+
+def _require(settings: Settings, purpose: str) -> None:
+    try:
+        rule = Purposes.of(settings).rule(purpose)
+    except UnknownPurposeError as error:
+        raise SettingsError(str(error), f"Use one of {', '.join(error.known)} (MOTHERLODE_PURPOSES).") from None
+    if rule == "free":
+        raise SettingsError(f"The purpose {purpose!r} needs no consent.", "Give it a rule in MOTHERLODE_PURPOSES.")
+
+
+def _keep(settings: Settings, words: Sequence[Word]) -> int:
+    """Into the ledger first: should Redis be gone, the next server of this home tells it."""
+    kept = Ledger(settings).add(words)
+    with _server(settings) as client:
+        consents.tell(client, settings.project, kept, Tombstones(settings))
+    return len(kept)
+
+
+@contextmanager
+def _server(settings: Settings) -> Iterator[object]:
+    with running(settings) as bound, connect(bound) as client:
+        yield client
+
+
+def _told(word: Word | None) -> tuple[str, str]:
+    if word is None:
+        return "nothing", ""
+    said = "yes" if word.granted else "no"
+    if word.at < consents.TABLES:
+        return f"{said}, by the tables", ""
+    return said, datetime.fromtimestamp(word.at / 1000, UTC).isoformat(sep=" ", timespec="seconds")[:19]

@@ -1,0 +1,57 @@
+"""What customers said, and how often they were contacted, goes with them, and is renamed with their key."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feature_repo.erasure import consents, renamed
+from motherlode import consent, contacts
+from motherlode.consent import Ledger, Word
+from motherlode.online.tombstones import Tombstones
+from motherlode.redis_server import connect, running
+from motherlode.settings import Settings
+
+OLD = "the key that was before"
+AT = 1_763_000_000_000
+
+
+def say(client: Any, settings: Settings, *keys: str) -> None:
+    """Each withdraws, and was contacted once."""
+    words = [Word(key, "marketing", granted=False, at=AT) for key in keys]
+    consent.tell(client, settings.project, Ledger(settings).add(words), Tombstones(settings))
+    for key in keys:
+        call = contacts.call(settings.project, key, (AT, "marketing", "c"), "digest", 10**12, AT)
+        assert client.eval(*call) == 1
+
+
+def stored(client: Any, project: str) -> set[str]:
+    keys = [*client.scan_iter(f"{project}/@consent/*"), *client.scan_iter(f"{project}/@contacts/*")]
+    return {key.decode().partition("}")[2] for key in keys}
+
+
+@pytest.mark.parametrize("online", [True, False])
+def test_an_erasure_takes_what_was_said_and_what_was_counted(tmp_path: Path, online: bool) -> None:
+    with running(Settings(home=tmp_path)) as settings, connect(settings) as client:
+        say(client, settings, "7", "8")
+        assert [(each.name, each.rows) for each in consents.find(settings, ["7", "9"])] == [("consent", 1)]
+        (place,) = consents.erase(settings, client if online else None, ["7"])
+        assert place.rows == (3 if online else 1)
+        assert consents.find(settings, ["7"]) == []
+        consents.erase(settings, client, ["7"])
+        assert {customer for customer, _ in Ledger(settings).standing()} == {"8"}
+        assert stored(client, settings.project) == {"8"}
+
+
+def test_a_new_key_leaves_nothing_under_the_old_name(tmp_path: Path) -> None:
+    with running(Settings(home=tmp_path, pseudonym_key=OLD)) as old, connect(old) as client:
+        say(client, old, *old.identity.join_keys_of(["7", "8"]))
+        new = replace(old, pseudonym_key="the key that comes after", previous_pseudonym_keys=(OLD,))
+        consent.rename(new, ["7", "8"])
+        renamed.remove(new, ["7", "8"])
+        keys = set(new.identity.join_keys_of(["7", "8"]))
+        assert {customer for customer, _ in Ledger(new).standing()} == keys
+        assert stored(client, old.project) == keys
+        raw: Any = client.get(contacts.contacts_key(new.project, new.identity.join_key("7")))
+        assert len(contacts.decode(raw)) == 1

@@ -1,0 +1,229 @@
+"""The access log: every answer is in it, nothing in it is clear, and whatever is done to it is noticed and named."""
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from litestar.testing import TestClient
+
+from motherlode import audit as acts
+from motherlode.chain import Entry
+from motherlode.cli.audit import audit as command
+from motherlode.errors import DataError
+from motherlode.online.tombstones import Tombstones
+from motherlode.settings import Settings
+from serving import audit
+from serving.audit import Journal
+from serving.http import build
+from serving.problems import Refusal
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Company
+
+HEADERS = [(b"x-request-id", b"r-1")]
+
+
+def written(home: Path, count: int = 3, ids: Sequence[int | str] = (1, "someone@example.com")) -> Settings:
+    """A home whose access log has some entries."""
+    settings = Settings(home=home, pseudonym_key="a secret of sixteen bytes")
+    journal = Journal(settings)
+    journal.start()
+    for _ in range(count):
+        journal.note("key-1", "/v1/score", "marketing", 200, ids, "v1", HEADERS)
+    journal.stop()
+    return settings
+
+
+def files(settings: Settings) -> list[Path]:
+    return sorted(audit.folder_of(settings).glob("*.jsonl"))
+
+
+def entries(settings: Settings) -> list[Entry]:
+    return [
+        msgspec.json.decode(line, type=Entry) for path in files(settings) for line in path.read_bytes().splitlines()
+    ]
+
+
+def test_what_was_answered_is_written_and_nothing_in_it_is_clear(tmp_path: Path) -> None:
+    settings = written(tmp_path)
+    assert audit.verify(settings) == 3
+    first = entries(settings)[0]
+    who = [audit.pseudonym(Tombstones(settings), each) for each in (1, "someone@example.com")]
+    assert (first.actor, first.action, first.subject) == ("key-1", audit.ASKED, "/v1/score")
+    assert first.details == {
+        "purpose": "marketing",
+        "status": 200,
+        "customers": 2,
+        "who": ",".join(who),
+        "bundle": "v1",
+        "request": "r-1",
+    }
+    assert b"someone" not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert audit.folder_of(settings).stat().st_mode & 0o077 == 0
+    assert [each.subject for each in audit.asked_for(settings, "1")] == ["/v1/score"] * 3, '"1" and 1 are one customer'
+    assert audit.asked_for(settings, 2) == []
+
+
+def test_odd_words_of_callers_make_no_lines_and_no_addresses(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    journal = Journal(settings)
+    journal.start()
+    journal.note("", "/v1/score", "x" * 500, 200, [1], "v1", [(b"x-request-id", b"a\nb@c.de\xff")])
+    journal.stop()
+    (entry,) = entries(settings)
+    assert (entry.actor, entry.details["request"]) == ("anonymous", "a_b_c.deÿ")
+    assert len(str(entry.details["purpose"])) == 128
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda lines: [lines[0], lines[1].replace(b"/v1/score", b"/v1/scorf"), *lines[2:]], "Entry 2 .* was changed"),
+        (lambda lines: [lines[0], *lines[2:]], "Entry 2 .* removed, inserted or moved"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], "Entry 1 .* removed, inserted or moved"),
+        (lambda lines: [*lines, lines[-1]], "Entry 5 .* stands behind the last one"),
+        (lambda lines: lines[:-1], "entry 4 and what follows was removed"),
+        (lambda _: [], "entry 1 and what follows was removed"),
+    ],
+)
+def test_whatever_is_done_to_a_line_is_found_and_named(tmp_path: Path, change: Any, told: str) -> None:
+    settings = written(tmp_path, 4)
+    (path,) = files(settings)
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+    with pytest.raises(DataError, match=told):
+        audit.verify(settings)
+
+
+def test_a_file_that_is_removed_is_missed_and_one_that_is_dropped_is_not(tmp_path: Path) -> None:
+    settings = written(tmp_path)
+    written(tmp_path)
+    assert len(files(settings)) == 2
+    assert audit.drop(settings, "2000-01-01") == []
+    (kept, removed) = files(settings)
+    for path in (removed, removed.with_suffix(".head")):
+        path.rename(tmp_path / path.name)
+    with pytest.raises(DataError, match=f"{removed.name} was begun, and is not there"):
+        audit.verify(settings)
+    for path in (removed, removed.with_suffix(".head")):
+        (tmp_path / path.name).rename(path)
+    assert set(audit.drop(settings, "9999-01-01")) == {kept.name, removed.name}
+    assert (files(settings), audit.verify(settings)) == ([], 0)
+    assert [each.action for each in acts.read(settings)] == [audit.BEGUN] * 2 + [audit.DROPPED] * 2
+
+
+def test_a_kill_costs_a_second_at_most_and_leaves_the_log_whole(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from motherlode.settings import Settings
+from serving.audit import Journal
+journal = Journal(Settings(home=Path(sys.argv[1])))
+journal.start()
+n = 0
+while True:
+    n += 1
+    journal.note("k", "/v1/score", "service", 200, [n], "v1")
+    print(n, flush=True)
+    time.sleep(0.001)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    at: dict[int, float] = {}
+    for line in process.stdout:
+        at[int(line)] = time.monotonic()
+        if at[int(line)] > at[1] + 2.2:
+            break
+    process.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    process.wait()
+    kept = audit.verify(Settings(home=tmp_path))
+    assert kept, "2.2 seconds are longer than one, and what a commit takes on a busy machine"
+    assert killed - at[kept] < 2.2
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Any]:
+    """A way to make the disk full: nobody writes files of more bytes than said."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_stops_nobody_unless_the_log_is_required_and_nothing_is_lost(
+    tmp_path: Path, full: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_COMMIT_S", 0.1)
+    settings = written(tmp_path, 1)
+    for mode in ("on", "required"):
+        journal = Journal(replace(settings, access_log=mode))
+        journal.start()
+        full(1500)
+        for number in range(20):
+            journal.note("k", "/v1/score", mode, 200, [number], "v1")
+        time.sleep(0.6)
+        if mode == "required":
+            with pytest.raises(Refusal, match="must be written down") as refused:
+                journal.require()
+            assert refused.value.status_code == 503
+        else:
+            journal.require()
+        full(resource.RLIM_INFINITY)
+        journal.stop()
+        journal.require()
+    assert audit.verify(settings) == 41
+    purposes = [entry.details["purpose"] for entry in entries(settings)]
+    assert [purposes.count(mode) for mode in ("on", "required")] == [20, 20]
+
+
+def test_a_file_that_somebody_changes_is_left_for_verify_and_another_begun(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    journal = Journal(settings)
+    journal.start()
+    journal.note("k", "/v1/score", "before", 200, [1], "v1")
+    until = time.monotonic() + 5
+    while not (files(settings) and files(settings)[0].stat().st_size) and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    (changed,) = files(settings)
+    changed.write_bytes(changed.read_bytes().replace(b"before", b"beford"))
+    journal.note("k", "/v1/score", "after", 200, [1], "v1")
+    journal.stop()
+    assert len(files(settings)) == 2
+    assert [entry.details["purpose"] for entry in entries(settings)].count("after") == 1
+    with pytest.raises(DataError, match=r"Entry 1 .* was changed"):
+        audit.verify(settings)
+
+
+def test_every_route_that_names_customers_is_in_it(company: "Company") -> None:
+    with TestClient(build(company.settings)) as client:
+        for route in ("score", "recommend", "features"):
+            assert client.post(f"/v1/{route}", json={"customer_ids": [1, "abc"]}).status_code == 200
+        client.get("/v1/customers/1", headers={"x-request-id": "mine"})
+        client.post("/v1/score", json={"customer_ids": [1], "purpose": "nothing"})
+        client.get("/healthz")
+    settings = company.settings
+    assert audit.verify(settings) == 4
+    found = audit.asked_for(settings, 1)
+    assert {each.subject for each in found} == {"/v1/score", "/v1/recommend", "/v1/features", "/v1/customers"}
+    assert [each.details["request"] for each in found if each.subject == "/v1/customers"] == ["mine"]
+    shown = CliRunner().invoke(command, ["asked", "abc", "--home", str(settings.home)], catch_exceptions=False).output
+    assert "3 requests" in shown
+    told = CliRunner().invoke(command, ["verify", "--home", str(settings.home)], catch_exceptions=False).output
+    assert "4 entries of who asked for whom, none changed." in told
+
+
+def test_switched_off_nothing_is_written(company: "Company") -> None:
+    settings = replace(company.settings, access_log="off")
+    with TestClient(build(settings)) as client:
+        assert client.post("/v1/score", json={"customer_ids": [1]}).status_code == 200
+    assert not audit.folder_of(settings).exists()
