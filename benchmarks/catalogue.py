@@ -25,8 +25,8 @@ WIDTH: Final = 64
 K: Final = 10
 ROUNDS: Final = 101
 SIZES: Final = (50_000, 200_000, 300_000, 1_000_000)
-QUERIES: Final = 400
-_SHOWN: Final = 60
+QUERIES: Final = 300
+_SHOWN: Final = 40
 """Queries that a filter's recall and time are measured by."""
 
 Floats = npt.NDArray[np.float32]

@@ -6,6 +6,7 @@ renamed into place, and `current` is flipped in one step: any doubt leaves the o
 """
 
 import hashlib
+import importlib
 import os
 import shutil
 import tempfile
@@ -31,6 +32,9 @@ ITEM_TABLE: Final = "items.json"
 POPULAR: Final = "popular.json"
 ANSWERS: Final = "answers.npz"
 REPORT: Final = "report.html"
+ITEM_INDEX: Final = "items.index"
+SEARCH: Final = "search.onnx"
+"""Users × items → the best, for a GPU; it holds no vector."""
 CAMPAIGN: Final = "campaign"
 """What stands for a view where an input is the request's campaign type, one-hot."""
 CURRENT: Final = "current"
@@ -39,6 +43,8 @@ PUBLISHED: Final = "published"
 
 PROBABILITY_TOLERANCE: Final = 1e-5
 VECTOR_TOLERANCE: Final = 1e-4
+RECALL: Final = 0.98
+"""Of the exact best 10, what an index must find to be used."""
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -107,11 +113,32 @@ class Tower(msgspec.Struct, frozen=True):
         model: the user tower.
         history_length: the longest history it was trained on.
         repeat_weight: tuned on the validation part; 0 switches repeats off.
+        biased: the vectors' last dimension is the item's bias, and says nothing of what the item is like.
     """
 
     model: Model
     history_length: int
     repeat_weight: float
+    biased: bool = False
+
+
+class SearchIndex(msgspec.Struct, frozen=True):
+    """The index of a catalogue that is too large to read whole for each customer (`motherlode.index`).
+
+    Attributes:
+        file: its name in the bundle's folder.
+        exact_items: up to so many items that a filter allows are searched without it, exactly.
+        examined: allowed rows that a search for 10 reads.
+        recall: the share of the exact best 10 that it finds; the mean over `queries` customers' vectors, other than
+            those that it was tuned on.
+        queries: how many.
+    """
+
+    file: str
+    exact_items: int
+    examined: int
+    recall: float
+    queries: int
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -177,7 +204,8 @@ class Manifest(msgspec.Struct, frozen=True):
         quality: every model's figures beside its baselines, of the held-out part.
         libraries: name → version.
         files: file name → SHA-256, all but the manifest.
-        left_out: a model that the data cannot bear → why.
+        left_out: a model that the data cannot bear → why; also an index that does not find enough.
+        index: of the catalogue; None: it is searched exactly.
     """
 
     format: int
@@ -198,6 +226,7 @@ class Manifest(msgspec.Struct, frozen=True):
     libraries: Mapping[str, str]
     files: Mapping[str, str]
     left_out: Mapping[str, str] = {}
+    index: SearchIndex | None = None
 
 
 class ItemTable(msgspec.Struct, frozen=True):
@@ -206,13 +235,19 @@ class ItemTable(msgspec.Struct, frozen=True):
     Attributes:
         ids: as the company has them, integers or strings.
         keys: the same as strings, as `history` holds them.
-        names, categories: for people.
+        names, categories: for people; an empty text where there is none.
+        prices: of one piece; None where an item has none; empty where the data have none.
+        stock: pieces; None where nobody says; empty where the data have none.
+        popularity: share of all baskets that an item is in, recent ones weighing more; empty: see `Popular`.
     """
 
     ids: tuple[int | str, ...]
     keys: tuple[str, ...]
     names: tuple[str, ...]
     categories: tuple[str, ...]
+    prices: tuple[float | None, ...] = ()
+    stock: tuple[float | None, ...] = ()
+    popularity: tuple[float, ...] = ()
 
 
 class Popular(msgspec.Struct, frozen=True):
@@ -244,15 +279,21 @@ class Bundle:
     answers: Mapping[str, npt.NDArray[Any]]
 
 
-def load(folder: Path) -> Bundle:
+def load(folder: Path, trusted: str | None = None) -> Bundle:
     """Read a bundle and check it against its manifest.
 
+    Args:
+        folder: the bundle's.
+        trusted: MOTHERLODE_TRUSTED_KEYS: a bundle that none of these keys signed is refused before it is read. None:
+            any bundle is taken.
+
     Raises:
-        BundleError: a file is missing, was changed, or cannot be read, naming it.
+        BundleError: a file is missing, was changed, or cannot be read, naming it; or it is not signed as it must be.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, trusted)
     models = (*manifest.models.values(), manifest.tower.model)
-    for name in (ITEM_TABLE, POPULAR, ITEM_VECTORS, ANSWERS, *(model.file for model in models)):
+    indexes = () if manifest.index is None else (manifest.index.file,)
+    for name in (ITEM_TABLE, POPULAR, ITEM_VECTORS, ANSWERS, *(model.file for model in models), *indexes):
         if name not in manifest.files:
             raise BundleError(f"The manifest of bundle {manifest.version} vouches for no {name}.", _REPUBLISH)
     for name, digest in manifest.files.items():
@@ -280,11 +321,33 @@ def load(folder: Path) -> Bundle:
     return Bundle(folder, manifest, items, np.ascontiguousarray(vectors), popular, answers)
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest alone, its files unchecked.
+def sign(folder: Path, secret: str) -> None:
+    """Sign a bundle, in place of whoever signed it before.
+
+    Args:
+        folder: the bundle's.
+        secret: a signing key.
 
     Raises:
-        BundleError: there is none, it was changed, or it is another version's.
+        BundleError: there is none, or it was changed.
+        SettingsError: it is no signing key.
+    """
+    manifest = read_manifest(folder)
+    content = (folder / MANIFEST).read_bytes()
+    if hashlib.sha256(content).hexdigest() != (folder / MANIFEST_DIGEST).read_text().strip():
+        raise BundleError(f"Bundle {manifest.version} is being changed.", _REPUBLISH)
+    signing = _signing()
+    _replace(folder / signing.SIGNATURE, [signing.sign(content, secret)])
+
+
+def read_manifest(folder: Path, trusted: str | None = None) -> Manifest:
+    """The manifest alone, its files unchecked.
+
+    Args:
+        folder, trusted: as of `load`.
+
+    Raises:
+        BundleError: there is none, it was changed, is another version's, or is not signed as it must be.
     """
     path = folder / MANIFEST
     try:
@@ -294,6 +357,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"There is no bundle in {folder}: {error.filename} is missing.", _TRAIN) from None
     if hashlib.sha256(content).hexdigest() != digest:
         raise BundleError(f"{path} is not the file that was published.", _REPUBLISH)
+    if trusted is not None:
+        signing = _signing()
+        signing.require(content, folder, signing.trusted(trusted))
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
@@ -435,6 +501,11 @@ def flip_back(models: Path) -> str:
     _replace(models / PUBLISHED, known[:last])
     _replace(models / CURRENT, [version])
     return version
+
+
+def _signing() -> Any:
+    # Whoever signs no bundles has no use for `cryptography`, which takes memory of every replica.
+    return importlib.import_module("motherlode.signing")
 
 
 def _replace(path: Path, lines: Sequence[str]) -> None:

@@ -59,6 +59,11 @@ BRAND: Final = "brand"
 PRIVATE_LABEL: Final = "private_label"
 """Whether the shop has it made for itself; null where nobody says."""
 
+PRICE: Final = "price"
+"""Of one piece: a company's own column, by which recommendations are filtered."""
+STOCK: Final = "stock"
+"""Pieces on hand, or whether there are any: a company's own column too."""
+
 # Columns of `campaigns`, `contacts` and `responses`.
 CAMPAIGN_ID: Final = "campaign_id"
 CAMPAIGN_TYPE: Final = "campaign_type"

@@ -1,15 +1,18 @@
 """The HTTP application under Ray Serve; started by `serving.server` as a process of its own. Ray, and nothing else."""
 
+import dataclasses
 import json
 import logging
 import os
 import signal
+import ssl
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from logging.handlers import WatchedFileHandler
 from typing import Any, Final
 from urllib.error import URLError
 
@@ -17,40 +20,53 @@ import msgspec
 import psutil
 import ray
 from ray import serve
-from ray.serve._private import replica
+from ray.serve import Application
+from ray.serve._private import constants, replica
 from ray.serve.config import HTTPOptions, ProxyLocation
 from ray.serve.schema import LoggingConfig
 
 from motherlode.compute import Compute, choose
-from motherlode.errors import DeviceError
-from motherlode.settings import Settings
+from motherlode.settings import Settings, environment
 from serving.front import Front
+from serving.gpus import by_arguments, how_many, own_gpu
 from serving.http import build
-from serving.server import Order, Report, address
+from serving.lock import policy
+from serving.server import Order, Report, address, replicas
+from serving.sight.logs import LOG, JsonFormatter
 
 APP: Final = "motherlode"
 
 _OBJECT_STORE: Final = 80 * 1024**2
 """Bytes; the least that Ray takes. Nothing is ever put there."""
 _RAY_LOG: Final = "ray.serve"
+_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+_FOR_OTHERS: Final = "0.0.0.0"
 _READY_S: Final = 30.0
 _DRAIN_S: Final = 3.0
 
 
 class Api:
-    """One replica: features, scores and lists in one process."""
+    """One replica: features, scores and lists in one process.
 
-    def __init__(self, settings: Settings, compute: Compute | None, local: bool) -> None:
-        self._settings = settings
-        self._compute = compute
-        _log_to_file(settings)
+    Args:
+        settings: bound to a Redis; None: those of the environment that the replica finds itself in.
+        changes: fields of them that are said otherwise.
+        local: Ray is our own, on this machine.
+    """
+
+    def __init__(self, settings: Settings | None, changes: Mapping[str, str | int], local: bool) -> None:
+        # A cluster's proxies listen for others whatever a replica's environment says: so the lock is on there.
+        self._settings = settings or Settings.from_env(**{**changes, "host": _FOR_OTHERS})
+        if settings is None:
+            policy.require(self._settings)
+        _log_to_file(self._settings)
         # Ray makes a record of every request before it finds that nobody wants it: 4 % of a request.
         logging.getLogger(_RAY_LOG).setLevel(logging.WARNING)
         if local:
             _listen_on_loopback()
 
     def __serve_build_asgi_app__(self) -> Front:
-        return build(self._settings, self._compute)
+        return build(self._settings, _take_gpu(self._settings.device))
 
 
 def start(order: Order) -> None:
@@ -64,30 +80,47 @@ def start(order: Order) -> None:
     )
     serve.start(
         proxy_location=ProxyLocation.HeadOnly,
-        http_options=HTTPOptions(host=settings.host, port=settings.port),
+        http_options=_listening(settings) if order.local else HTTPOptions(host=settings.host, port=settings.port),
         logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
     )
 
 
 def deploy(order: Order) -> None:
-    """Start the replica, and wait until requests are answered."""
+    """Start the replicas, and wait until requests are answered.
+
+    Raises:
+        DeviceError: the GPU was asked for by name, and the cluster has none.
+    """
     settings = order.to_settings()
-    compute = _compute(settings)
-    # A GPU is one replica's alone.
-    replicas = _replicas(settings) if compute is not None else 1
-    api: Any = serve.deployment(
-        serve.ingress()(Api),
-        name="api",
-        num_replicas=replicas,
-        max_ongoing_requests=512,
-        graceful_shutdown_timeout_s=4,
-        graceful_shutdown_wait_loop_s=0.2,
-        max_constructor_retry_count=1,
-        ray_actor_options={"num_cpus": 1, "num_gpus": int(compute is None)},
-    )
-    serve.run(api.bind(settings, compute, order.local), name=APP, route_prefix="/")
+    cluster: Any = ray
+    wanted = replicas(settings)
+    count = how_many(wanted, settings.device, cluster.cluster_resources())
+    # Said outright: a caller's rate is shared out among as many.
+    given = dataclasses.replace(settings, replicas=count)
+    # Our own Ray has as many cores as replicas are wanted; one more beside the GPUs shares them.
+    cpus = min(1.0, wanted / count) if order.local else 1.0
+    serve.run(_bind(count, cpus, given, {}, order.local), name=APP, route_prefix="/")
     if order.local:
         _wait(settings)
+
+
+def application(args: Mapping[str, str | int]) -> Application:
+    """What Ray builds by `serve run serving.app:application`, or from a `serveConfigV2`.
+
+    It is built where there may be no home and no secret: each replica reads its settings from the environment that it
+    finds itself in.
+
+    Args:
+        args: replicas: how many, with those on GPUs; without it, one a core of the cluster as it is now. device: as in
+            `Settings`, "auto" by default.
+
+    Raises:
+        SettingsError: an argument is unknown, or no number.
+        DeviceError: how many is left open, the GPU was asked for by name, and the cluster has none.
+    """
+    cluster: Any = ray
+    count, device = by_arguments(args, cluster.cluster_resources())
+    return _bind(count, 1.0, None, {"replicas": count, "device": device}, local=False)
 
 
 def stop(order: Order) -> None:
@@ -136,39 +169,73 @@ def _listen(started: threading.Event, told: threading.Event) -> None:
 def _local_options(order: Order) -> dict[str, Any]:
     return {
         "include_dashboard": False,
-        "num_cpus": _replicas(order.to_settings()),  # for the replicas; Ray starts as many idle workers in advance
+        "num_cpus": replicas(order.to_settings()),  # for the replicas; Ray starts as many idle workers in advance
         "object_store_memory": _OBJECT_STORE,
         "_temp_dir": order.temp,
     }
 
 
-def _replicas(settings: Settings) -> int:
-    """How many: one a core, since each runs one thread."""
-    return settings.replicas or len(os.sched_getaffinity(0))
+def _bind(
+    count: int, cpus: float, settings: Settings | None, changes: Mapping[str, str | int], local: bool
+) -> Application:
+    """The one deployment that there is: an ingress has one, and a router before several would cost more than a score.
 
-
-def _compute(settings: Settings) -> Compute | None:
-    """The CPU and why, or None: the replica gets a GPU, and chooses where it runs.
-
-    Raises:
-        DeviceError: the GPU was asked for by name, and the cluster has none.
+    Its replicas ask Ray for no GPU, since what one replica asks for all do; each finds out for itself whether one of
+    its node is for it (`_take_gpu`).
     """
+    api: Any = serve.deployment(
+        serve.ingress()(Api),
+        name="api",
+        num_replicas=count,
+        max_ongoing_requests=512,
+        graceful_shutdown_timeout_s=4,
+        graceful_shutdown_wait_loop_s=0.2,
+        # How soon one that died is replaced; HAProxy notices by itself.
+        health_check_period_s=1.0,
+        max_constructor_retry_count=1,
+        ray_actor_options={"num_cpus": cpus, "num_gpus": 0},
+    )
+    bound: Application = api.bind(settings, changes, local)
+    return bound
+
+
+def _take_gpu(device: str) -> Compute | None:
+    """What this replica runs on: the CPU and why, or None: it sees one GPU, and chooses whether that works.
+
+    The first replicas of a node take its GPUs, one each; one that died leaves its place, and so its GPU, to the one
+    that is started for it.
+    """
+    if device == "cpu":
+        return choose(device, "serving")
     cluster: Any = ray
-    if settings.device == "cpu":
-        return choose(settings.device, "serving")
-    if cluster.cluster_resources().get("GPU", 0) >= 1:
-        return None
-    if settings.device == "gpu":
-        raise DeviceError("Device 'gpu' was asked for, and Ray sees none.", "Use --device auto.")
-    return Compute("cpu", "Ray sees no GPU.")
+    here = cluster.get_runtime_context().get_node_id()
+    gpus = sum(int(node["Resources"].get("GPU", 0)) for node in cluster.nodes() if node["NodeID"] == here)
+    place = serve.get_replica_context().rank.local_rank
+    mine = own_gpu(place, gpus, environment({}).get(_VISIBLE))
+    if mine is None:
+        return Compute("cpu", "The GPUs are other replicas'; this one stands by." if gpus else "Ray sees no GPU here.")
+    os.environ[_VISIBLE] = mine  # before anything has called CUDA
+    return None
+
+
+def _listening(settings: Settings) -> HTTPOptions:
+    """Where HTTP listens: HAProxy's own address and TLS are `serving.haproxy`'s, its replicas stay on loopback."""
+    if constants.RAY_SERVE_ENABLE_HA_PROXY:
+        return HTTPOptions(host="127.0.0.1", port=settings.port)
+    return HTTPOptions(
+        host=settings.host, port=settings.port, ssl_certfile=settings.tls_cert, ssl_keyfile=settings.tls_key
+    )
 
 
 def _wait(settings: Settings) -> None:
     """Until an answer comes through the front; Ray's own health check says yes before that."""
+    # By an address that no certificate is for, whether it is up: nothing is told, and nothing else is heeded.
+    itself = ssl.create_default_context()
+    itself.check_hostname, itself.verify_mode = False, ssl.CERT_NONE
     until = time.monotonic() + _READY_S
     while True:
         try:
-            with urllib.request.urlopen(f"{address(settings)}/readyz", timeout=2) as response:
+            with urllib.request.urlopen(f"{address(settings)}/readyz", timeout=2, context=itself) as response:
                 json.load(response)
                 return
         except (URLError, OSError, ValueError):
@@ -198,10 +265,10 @@ def _listen_on_loopback() -> None:
 
 
 def _log_to_file(settings: Settings) -> None:
-    """What this room and the ground floor say, in the home's log; Ray's files go when Ray goes."""
+    """What this room and the ground floor say, apart from what Ray says; its files go when it goes."""
     settings.logs.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(settings.logs / "serve.log")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler = WatchedFileHandler(settings.logs / LOG)  # goes on after another program has rotated it
+    handler.setFormatter(JsonFormatter())
     for name in ("serving", "motherlode"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)

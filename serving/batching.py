@@ -1,8 +1,10 @@
 """Requests that arrive while others are being answered are answered together; one alone waits for nobody."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Final, Generic, TypeVar
+from contextvars import Context, copy_context
+from typing import Final, Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
@@ -14,8 +16,25 @@ _AT_ONCE: Final = 2
 Run = Callable[[K, Sequence[Sequence[Q]]], Awaitable[Sequence[A]]]
 """From a kind and N requests' questions to N answers, in their order."""
 
-_Waiting = tuple[Sequence[Q], asyncio.Future[A]]
-"""A request's questions, and where its answer goes."""
+
+class _Waiting(NamedTuple, Generic[Q, A]):
+    """A request that waits.
+
+    Attributes:
+        questions: its own.
+        future: where its answer goes.
+        since: on the clock of `time.perf_counter`.
+        context: its own, for traces.
+    """
+
+    questions: Sequence[Q]
+    future: asyncio.Future[A]
+    since: float
+    context: Context
+
+
+def _nobody(_: float) -> None:
+    """Nobody wants to know."""
 
 
 class _Queue(Generic[Q, A]):
@@ -32,11 +51,13 @@ class Batcher(Generic[K, Q, A]):
     Args:
         run: the call. What it raises is raised to every request of its batch.
         most: questions a batch, unless one request has more.
+        waited: told of each batch that had to wait since when its first request did, by `time.perf_counter`.
     """
 
-    def __init__(self, run: Run[K, Q, A], most: int) -> None:
+    def __init__(self, run: Run[K, Q, A], most: int, waited: Callable[[float], object] = _nobody) -> None:
         self._run = run
         self._most = most
+        self._waited = waited
         self._queues: dict[K, _Queue[Q, A]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -56,14 +77,15 @@ class Batcher(Generic[K, Q, A]):
             finally:
                 self._next(kind, queue)
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
-        queue.waiting.append((questions, future))
+        queue.waiting.append(_Waiting(questions, future, time.perf_counter(), copy_context()))
         return await future
 
     def _next(self, kind: K, queue: _Queue[Q, A]) -> None:
         """A place is free: begin a batch of those that wait."""
-        queue.waiting = [each for each in queue.waiting if not each[1].done()]  # whoever asked may have gone
+        queue.waiting = [each for each in queue.waiting if not each.future.done()]  # whoever asked may have gone
         if queue.waiting:
-            task = asyncio.create_task(self._batch(kind, queue, self._take(queue)))
+            batch = self._take(queue)
+            task = asyncio.create_task(self._batch(kind, queue, batch), context=batch[0].context)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
@@ -72,24 +94,25 @@ class Batcher(Generic[K, Q, A]):
             self._queues.pop(kind, None)
 
     async def _batch(self, kind: K, queue: _Queue[Q, A], batch: Sequence[_Waiting[Q, A]]) -> None:
+        self._waited(batch[0].since)
         try:
-            answers = await self._run(kind, [questions for questions, _ in batch])
+            answers = await self._run(kind, [each.questions for each in batch])
         except Exception as error:  # noqa: BLE001 - it is raised where the requests wait
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            for each in batch:
+                if not each.future.done():
+                    each.future.set_exception(error)
         else:
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():
-                    future.set_result(answer)
+            for each, answer in zip(batch, answers, strict=True):
+                if not each.future.done():
+                    each.future.set_result(answer)
         finally:
             self._next(kind, queue)
 
     def _take(self, queue: _Queue[Q, A]) -> list[_Waiting[Q, A]]:
         """The first that wait, as many as make a batch."""
         size, count = 0, 0
-        for questions, _ in queue.waiting:
-            size += len(questions)
+        for each in queue.waiting:
+            size += len(each.questions)
             if count and size > self._most:
                 break
             count += 1

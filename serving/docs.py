@@ -18,6 +18,7 @@ Document = Mapping[str, Any]
 _EXAMPLES: Final[Mapping[str, object]] = {
     "/v1/score": {"customer_ids": [1, 2], "campaign": {"type": "Type A"}},
     "/v1/recommend": {"customer_ids": [1], "k": 10, "exclude_purchased": False},
+    "/v1/similar/items": {"item_ids": [1029743], "k": 10},
 }
 _PATHS: Final[Mapping[str, str]] = {"{customer_id}": "1"}
 

@@ -1,11 +1,11 @@
-"""Events taken in: from this machine alone, checked, appended to the stream, or refused. No Ray, no HTTP server.
+"""Events taken in: checked, appended to the stream, or refused. No Ray, no HTTP server.
 
-Until serving has its lock, whoever reaches the endpoint may write. So it answers this machine only: where the server
-listens beyond loopback, where the sender is another machine, or a web page of elsewhere, it refuses.
+With the lock off, whoever reaches the endpoint may write. So it then answers this machine only: where the server
+listens beyond loopback, where the sender is another machine, or a web page of elsewhere, it refuses. With the lock on,
+a key with the scope `events` is what is asked for, from wherever it comes.
 """
 
 import asyncio
-import ipaddress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -18,6 +18,7 @@ from motherlode.api import MAX_EVENTS, EventsAnswer, EventsRequest
 from motherlode.events import Appender, BacklogError, Event, late
 from motherlode.online.tombstones import Tombstones
 from motherlode.settings import Settings
+from serving.lock.policy import is_locked, is_loopback
 from serving.problems import Refusal
 
 _PATH: Final = "/v1/events"
@@ -37,7 +38,8 @@ class Receiver:
         self._appender = Appender(client, settings.project)
         self._tombstones = Tombstones(settings)
         self._budget_s = settings.redis_budget_s
-        self._here = _is_here(settings.host)
+        self._locked = is_locked(settings)
+        self._here = is_loopback(settings.host)
 
     async def receive(self, request: EventsRequest, sender: str | None, origin: str | None) -> EventsAnswer:
         """Append events: all of them or none.
@@ -51,7 +53,7 @@ class Receiver:
             Refusal: 403 from elsewhere; 413 too many; 422 one is in the future; 503 too many wait, or Redis does not
                 answer.
         """
-        self._require_here(sender, origin)
+        self.require_here(sender, origin)
         events = request.events
         if len(events) > MAX_EVENTS:
             message, remedy = f"{len(events)} events are too many.", f"Send at most {MAX_EVENTS} in one call."
@@ -83,27 +85,25 @@ class Receiver:
             or (visitor is not None and self._tombstones.has("visitor", visitor))
         )
 
-    def _require_here(self, sender: str | None, origin: str | None) -> None:
+    def require_here(self, sender: str | None, origin: str | None, path: str = _PATH) -> None:
+        """Refuse whoever is not on this machine: without a lock, what changes state is taken from here alone.
+
+        Raises:
+            Refusal: 403.
+        """
+        if self._locked:
+            return  # whoever comes this far has a key with the scope
+        what = path.rpartition("/")[2].capitalize()
         if not self._here:
-            message = "The server listens beyond this machine, and events are taken from this machine alone."
-            remedy = "Serve on 127.0.0.1 (MOTHERLODE_HOST)."
-        elif sender is not None and not _is_here(sender) and sender not in _addresses():
-            message, remedy = "Events are taken from this machine alone.", "Send them from the machine that serves."
-        elif origin is not None and not _is_here(urlsplit(origin).hostname or ""):
-            message, remedy = "A web page of elsewhere sends no events.", "Have the site's own server send them."
+            message = f"The server listens beyond this machine: {what.lower()} is taken from this machine alone."
+            remedy = "Serve on 127.0.0.1 (MOTHERLODE_HOST), or with the lock (MOTHERLODE_LOCK)."
+        elif sender is not None and not is_loopback(sender) and sender not in _addresses():
+            message, remedy = f"{what}: taken from this machine alone.", "Send them from the machine that serves."
+        elif origin is not None and not is_loopback(urlsplit(origin).hostname or ""):
+            message, remedy = f"{what}: a web page of elsewhere sends none.", "Have the site's own server send them."
         else:
             return
-        raise Refusal(HTTPStatus.FORBIDDEN, _PATH, message, remedy)
-
-
-def _is_here(host: str) -> bool:
-    """Whether a name or an address is loopback's."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        raise Refusal(HTTPStatus.FORBIDDEN, path, message, remedy)
 
 
 def _addresses() -> set[str]:

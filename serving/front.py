@@ -5,7 +5,8 @@ the same handlers and with the same refusals, at a third of what Litestar takes 
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from inspect import signature
@@ -20,6 +21,12 @@ from litestar.types import Receive, Scope, Send
 
 from motherlode.api import MAX_BODY
 from serving import problems
+from serving.audit import Journal
+from serving.lock.caller import STATE
+from serving.lock.gate import Gate
+from serving.sight import Sight
+from serving.sight.metrics import ENCODE
+from serving.sight.sight import GONE
 
 _log: Final = logging.getLogger(__name__)
 
@@ -28,6 +35,9 @@ DECODER: Final = "decoder"
 
 _ENCODER: Final = msgspec.json.Encoder()
 _JSON: Final = (b"content-type", b"application/json")
+_REQUEST_ID: Final = b"x-request-id"
+"""HAProxy gives one to a request that has none."""
+_UNROUTED: Final = "other"
 
 
 @dataclass(frozen=True)
@@ -35,11 +45,13 @@ class _Quick:
     """A route that is answered here.
 
     Attributes:
+        path: its own.
         handle: from the body and the application's state to the answer.
         decoder: of the body.
         status: of the answer.
     """
 
+    path: str
     handle: Callable[..., Awaitable[Any]]
     decoder: msgspec.json.Decoder[Any]
     status: int
@@ -50,10 +62,26 @@ class Front:
 
     Args:
         app: Litestar's, with all routes.
+        sight: what counts the requests.
+        gate: who may ask; None where the lock is off.
+        most: requests in hand, above which others are refused with 429 at once.
+        journal: where it is written down who asked for whom; None: nowhere.
     """
 
-    def __init__(self, app: Litestar) -> None:
+    def __init__(
+        self,
+        app: Litestar,
+        sight: Sight | None = None,
+        gate: Gate | None = None,
+        most: int = 64,
+        journal: Journal | None = None,
+    ) -> None:
         self._app = app
+        self._journal = journal
+        self._gate = gate
+        self._most = most
+        self._in_hand = 0
+        self._sight = sight or Sight()
         self._state: State = app.state
         self._quick: Mapping[str, _Quick] = dict(_quick(app))
 
@@ -61,26 +89,97 @@ class Front:
         """See ASGI."""
         quick = self._quick.get(scope.get("path", ""))
         if quick is None or scope.get("method") != "POST":
+            await self._seldom(scope, receive, send)
+            return
+        begun = self._sight.begin("POST", scope["headers"])
+        told = GONE
+        self._in_hand += 1
+        try:
+            headers: Sequence[tuple[bytes, bytes]] = ()
+            try:
+                if self._in_hand > self._most:
+                    raise problems.busy()
+                if self._gate is not None:
+                    _admit(self._gate, scope)
+                if self._journal is not None:
+                    self._journal.require()
+                data = problems.decode(await _body(scope, receive), quick.decoder)
+                answer = await quick.handle(data, self._state)
+                if self._journal is not None:
+                    self._journal.answered(scope, quick.path, data, answer)
+                handled = time.perf_counter()
+                status, body = quick.status, _ENCODER.encode(answer)
+                self._sight.stage(ENCODE, handled)
+            except _GoneError:
+                return
+            except Exception as error:  # noqa: BLE001 - every failure is answered
+                status, body, headers = refusal(error, scope["path"], quick.path, scope["headers"])
+            await _send(send, status, body, headers)
+            told = status
+        finally:
+            self._in_hand -= 1
+            self._sight.end(begun, quick.path, told)
+
+    async def _seldom(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Litestar's way."""
+        method: Any = scope.get("method")
+        if method is None:  # no HTTP: its lifespan
             await self._app(scope, receive, send)
             return
-        headers: Sequence[tuple[bytes, bytes]] = ()
+        told = GONE
+
+        async def sent(message: Any) -> None:
+            nonlocal told
+            if message["type"] == "http.response.start":
+                told = message["status"]
+            await send(message)
+
+        # Only Litestar finds out which route it is: a path may hold a customer's id.
+        begun = self._sight.begin(method, scope["headers"])
         try:
-            data = problems.decode(await _body(scope, receive), quick.decoder)
-            answer = await quick.handle(data, self._state)
-            status, body = quick.status, _ENCODER.encode(answer)
-        except _GoneError:
-            return
-        except Exception as error:  # noqa: BLE001 - every failure is answered
-            status, body, headers = refusal(error, scope["path"])
-        await _send(send, status, body, headers)
+            if self._gate is not None:
+                _admit(self._gate, scope)
+            await self._app(scope, receive, sent)
+        except problems.Refusal as error:
+            await _send(sent, *refusal(error, scope["path"], _UNROUTED, scope["headers"]))
+        finally:
+            self._sight.end(begun, template(scope), told)
 
 
-def refusal(error: Exception, path: str) -> tuple[int, bytes, Sequence[tuple[bytes, bytes]]]:
-    """Status, body and headers for an exception; what is nobody's fault but ours is logged."""
+def _admit(gate: Gate, scope: Any) -> None:
+    """Leave the caller in the scope's state, before the body is read.
+
+    Raises:
+        Refusal: whoever asks may not.
+    """
+    client = scope.get("client")
+    caller = gate.admit(scope["method"], scope["path"], scope["headers"], client[0] if client else "")
+    scope.setdefault("state", {})[STATE] = caller
+
+
+def template(scope: Scope) -> str:
+    """A request's route, once it is known; paths that are nobody's are one."""
+    known: Any = scope
+    found: str = known.get("path_template") or _UNROUTED
+    return found
+
+
+def refusal(
+    error: Exception, path: str, route: str, headers: Iterable[tuple[bytes, bytes]]
+) -> tuple[int, bytes, Sequence[tuple[bytes, bytes]]]:
+    """Status, body and headers for an exception; what is nobody's fault but ours is logged.
+
+    Args:
+        error: the exception.
+        path: for whoever asked.
+        route: for the log, which is to name no customer.
+        headers: of the request.
+    """
     status, answer = problems.answer(error, path)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, HTTPException):
-        _log.error("%s failed.", path, exc_info=error)
-    told = error.headers if isinstance(error, problems.Refusal) else None
+        asked = next((value.decode("latin-1") for name, value in headers if name == _REQUEST_ID), None)
+        _log.error("%s failed.", route, exc_info=error, extra={"route": route, "status": status, "request_id": asked})
+    told = error.headers if isinstance(error, HTTPException) else None
     return status, _ENCODER.encode(answer), [(name.encode(), value.encode()) for name, value in (told or {}).items()]
 
 
@@ -91,7 +190,7 @@ class _GoneError(Exception):
 def _quick(app: Litestar) -> list[tuple[str, _Quick]]:
     """The routes whose handlers need nothing but the body and the state."""
     return [
-        (route.path, _Quick(handler.fn, handler.opt[DECODER], handler.status_code))
+        (route.path, _Quick(route.path, handler.fn, handler.opt[DECODER], handler.status_code))
         for route in app.routes
         for handler in getattr(route, "route_handlers", ())
         if isinstance(handler, HTTPRouteHandler)

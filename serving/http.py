@@ -7,7 +7,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -20,7 +20,12 @@ from litestar.response import Redirect
 from motherlode import __version__, redis_server
 from motherlode.api import (
     MAX_BODY,
+    SERVICE,
     Alive,
+    ConsentAnswer,
+    ConsentRequest,
+    ContactAnswer,
+    ContactRequest,
     ErrorAnswer,
     EventsAnswer,
     EventsRequest,
@@ -32,18 +37,28 @@ from motherlode.api import (
     RecommendRequest,
     ScoreAnswer,
     ScoreRequest,
+    SimilarAnswer,
+    SimilarRequest,
 )
 from motherlode.compute import Compute
+from motherlode.consent import UnknownPurposeError
 from motherlode.settings import Settings
 from serving import problems
+from serving.audit import Journal, caller_of
+from serving.consent import Listener, keep_up
 from serving.docs import DocsPage
 from serving.events import Receiver
-from serving.front import DECODER, Front, refusal
+from serving.filters import FilterError
+from serving.front import DECODER, Front, refusal, template
 from serving.live import Live
+from serving.lock.caller import STATE
+from serving.lock.opening import open_lock
 from serving.lookup import UnknownServiceError
 from serving.openapi import complete
 from serving.reading import connect, ping
 from serving.scoring import UnknownCampaignError
+from serving.sight import Health, open_sight
+from serving.sight.text import CONTENT_TYPE
 
 _log: Final = logging.getLogger(__name__)
 
@@ -53,6 +68,7 @@ _REFUSALS: Final[Mapping[int, ResponseSpec]] = {
     400: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body is no JSON."),
     413: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body or the batch is too large."),
     422: ResponseSpec(ErrorAnswer, generate_examples=False, description="A field is wrong; `path` names it."),
+    429: ResponseSpec(ErrorAnswer, generate_examples=False, description="The server is busy: see `Retry-After`."),
 }
 
 _ALOOF: Final[Mapping[int, ResponseSpec]] = {
@@ -66,6 +82,10 @@ _PARAMETER: Final = ResponseSpec(ErrorAnswer, generate_examples=False, descripti
 CampaignType = Annotated[
     str | None, QueryParameter(name="campaign_type", description="The campaign type that the response score is for.")
 ]
+
+PurposeParameter = Annotated[str, QueryParameter(name="purpose", description="What the answer is for.")]
+_PURPOSE: Final = "$.purpose"
+_PORTRAIT: Final = "/v1/customers"
 
 
 class TypedRequest(Request[Any, Any, Any]):
@@ -86,10 +106,14 @@ def build(settings: Settings, compute: Compute | None = None) -> Front:
     Raises:
         BundleError: there is no bundle, or it does not verify.
         DeviceError: the GPU was asked for by name and is not there.
+        SettingsError: the lock is on, and its settings are not whole.
         StoreError: the settings name no Redis.
     """
+    lock = open_lock(settings)
     client = connect(settings)
-    live = Live(settings, client, compute)
+    sight = open_sight(settings)
+    journal = Journal(settings)
+    live = Live(settings, client, compute, sight)
 
     async def readiness() -> Ready:
         state = await ping(client, settings.redis_budget_s)
@@ -103,24 +127,59 @@ def build(settings: Settings, compute: Compute | None = None) -> Front:
             refused=live.refused,
         )
 
+    async def health() -> Health:
+        state = await ping(client, settings.redis_budget_s)
+        return Health(live.engine.version, live.engine.compute.kind, live.refused, state == "ok")
+
+    async def told() -> str:
+        return await sight.text(await health())
+
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        watching = asyncio.create_task(live.watch())
+        tasks = [asyncio.create_task(each) for each in (live.watch(), keep_up(settings), sight.run(health))]
         try:
-            yield
+            journal.start()
+            async with lock.watching() if lock is not None else nullcontext():
+                yield
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            await asyncio.to_thread(journal.stop)
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await asyncio.to_thread(sight.close)
             await client.aclose()
 
     app = Litestar(
-        [score, recommend, features, events, portrait, healthz, readyz, document, home],
+        [
+            score,
+            recommend,
+            similar_items,
+            features,
+            events,
+            consent,
+            contact,
+            portrait,
+            healthz,
+            readyz,
+            metrics,
+            document,
+            home,
+        ],
         request_class=TypedRequest,
         request_max_body_size=MAX_BODY,
         exception_handlers={Exception: _refuse},
         lifespan=[lifespan],
-        state=State({"live": live, "readiness": readiness, "receiver": Receiver(settings, client)}),
+        state=State(
+            {
+                "live": live,
+                "readiness": readiness,
+                "metrics": told,
+                "receiver": Receiver(settings, client),
+                "listener": Listener(settings, client),
+                "journal": journal,
+            }
+        ),
         openapi_config=OpenAPIConfig(
             title="Motherlode",
             version=__version__,
@@ -131,7 +190,7 @@ def build(settings: Settings, compute: Compute | None = None) -> Front:
         ),
         logging_config=None,
     )
-    return Front(app)
+    return Front(app, sight, gate=None if lock is None else lock.gate, most=settings.max_in_hand, journal=journal)
 
 
 def from_env() -> Front:
@@ -154,9 +213,11 @@ async def score(data: JSONBody[ScoreRequest], state: State) -> ScoreAnswer:
     """
     problems.check_size(len(data.customer_ids))
     try:
-        return await _live(state).engine.score(data)
+        return await _live(state).score(data)
     except UnknownCampaignError as error:
         raise problems.unknown_campaign(error, "$.campaign.type") from None
+    except UnknownPurposeError as error:
+        raise problems.unknown_purpose(error, _PURPOSE) from None
 
 
 @post(
@@ -171,7 +232,30 @@ async def recommend(data: JSONBody[RecommendRequest], state: State) -> Recommend
     segment, else what is popular with all. `source` says which, `notes` say why.
     """
     problems.check_size(len(data.customer_ids), data.k)
-    return await _live(state).engine.recommend(data)
+    try:
+        return await _live(state).recommend(data)
+    except UnknownPurposeError as error:
+        raise problems.unknown_purpose(error, _PURPOSE) from None
+    except FilterError as error:
+        raise problems.unanswerable(error) from None
+
+
+@post(
+    "/v1/similar/items",
+    status_code=200,
+    responses=_REFUSALS,
+    opt={DECODER: msgspec.json.Decoder(SimilarRequest)},
+    summary="Items like an item",
+)
+async def similar_items(data: JSONBody[SimilarRequest], state: State) -> SimilarAnswer:
+    """The items that are most like each of these, by the cosine between the recommender's item vectors,
+    under the same filters as recommendations. An unknown item is answered with an empty list.
+    """
+    problems.check_items(len(data.item_ids))
+    try:
+        return await _live(state).engine.similar_items(data)
+    except FilterError as error:
+        raise problems.unanswerable(error) from None
 
 
 @post(
@@ -187,9 +271,11 @@ async def features(data: JSONBody[FeaturesRequest], state: State) -> FeaturesAns
     """
     problems.check_size(len(data.customer_ids))
     try:
-        return await _live(state).engine.features(data)
+        return await _live(state).features(data)
     except UnknownServiceError as error:
         raise problems.unknown_service(error, "$.service") from None
+    except UnknownPurposeError as error:
+        raise problems.unknown_purpose(error, _PURPOSE) from None
 
 
 @post(
@@ -209,20 +295,72 @@ async def events(data: JSONBody[EventsRequest], request: Request[Any, Any, Any],
     return await receiver.receive(data, sender, request.headers.get("origin"))
 
 
+@post(
+    "/v1/consent",
+    status_code=200,
+    responses=_ALOOF,
+    opt={DECODER: msgspec.json.Decoder(ConsentRequest)},
+    summary="What a customer said of a purpose",
+)
+async def consent(data: JSONBody[ConsentRequest], request: Request[Any, Any, Any], state: State) -> ConsentAnswer:
+    """Keep that a customer withdrew from a purpose, or agreed to it. It is on the disk, and counts in
+    every answer from then on, when this answers.
+    """
+    receiver: Receiver = state["receiver"]
+    sender = None if request.client is None else request.client.host
+    receiver.require_here(sender, request.headers.get("origin"), request.url.path)
+    listener: Listener = state["listener"]
+    answer = await listener.hear(data)
+    _note(state, request, request.url.path, data.purpose, data.customer_id, "")
+    return answer
+
+
+@post(
+    "/v1/contacts",
+    status_code=200,
+    responses=_ALOOF,
+    opt={DECODER: msgspec.json.Decoder(ContactRequest)},
+    summary="A customer was contacted",
+)
+async def contact(data: JSONBody[ContactRequest], request: Request[Any, Any, Any], state: State) -> ContactAnswer:
+    """Count that a customer was contacted for a purpose. Whoever was contacted as often as the purpose
+    allows gets no personal answer for it, until there is room again.
+    """
+    receiver: Receiver = state["receiver"]
+    sender = None if request.client is None else request.client.host
+    receiver.require_here(sender, request.headers.get("origin"), request.url.path)
+    listener: Listener = state["listener"]
+    answer = await listener.count(data)
+    _note(state, request, request.url.path, data.purpose, data.customer_id, "")
+    return answer
+
+
 @get(
     "/v1/customers/{customer_id:str}",
     responses={400: _PARAMETER, 422: _REFUSALS[422]},
     summary="Portrait of a customer",
 )
-async def portrait(customer_id: FromPath[str], state: State, campaign_type: CampaignType = None) -> Portrait:
+async def portrait(
+    customer_id: FromPath[str],
+    request: Request[Any, Any, Any],
+    state: State,
+    campaign_type: CampaignType = None,
+    purpose: PurposeParameter = SERVICE,
+) -> Portrait:
     """Every feature of the customer by view, with its age, beside the segment and the scores. An id
     that is written like an integer comes back as one.
     """
+    journal: Journal = state["journal"]
+    journal.require()
     outside = int(customer_id) if _INTEGER.fullmatch(customer_id) else customer_id
     try:
-        return await _live(state).engine.portrait(outside, campaign_type)
+        answer = await _live(state).portrait(outside, campaign_type, purpose)
     except UnknownCampaignError as error:
         raise problems.unknown_campaign(error, "campaign_type") from None
+    except UnknownPurposeError as error:
+        raise problems.unknown_purpose(error, "purpose") from None
+    _note(state, request, _PORTRAIT, purpose, outside, answer.bundle)
+    return answer
 
 
 @get("/healthz", summary="Alive?")
@@ -232,10 +370,20 @@ async def healthz() -> Alive:
 
 
 @get("/readyz", summary="Ready?")
-async def readyz(state: State) -> Ready:
+async def readyz(request: Request[Any, Any, Any], state: State) -> Ready:
     """Whether answers can be given, by which bundle, and whether Redis gives features for them."""
     ready: Ready = await state["readiness"]()
-    return ready
+    if STATE not in request.scope["state"]:
+        return ready  # the lock is off
+    # Anybody may ask, for the sake of load balancers; the reasons, which may name files, are for the server's log.
+    refused = None if ready.refused is None else "See the server's log."
+    return msgspec.structs.replace(ready, device_reason="", refused=refused)
+
+
+@get("/metrics", include_in_schema=False)
+async def metrics(state: State) -> Response[str]:
+    """All replicas' metrics in Prometheus' text format."""
+    return Response(await state["metrics"](), headers={"content-type": CONTENT_TYPE})
 
 
 @get("/openapi.json", include_in_schema=False)
@@ -250,12 +398,21 @@ async def home() -> Redirect:
     return Redirect("/docs")
 
 
+def _note(
+    state: State, request: Request[Any, Any, Any], route: str, purpose: str, customer: int | str, bundle: str
+) -> None:
+    """Write down who asked for one customer."""
+    journal: Journal = state["journal"]
+    journal.note(caller_of(request.scope), route, purpose, 200, (customer,), bundle, request.scope["headers"])
+
+
 def _live(state: State) -> Live:
     live: Live = state["live"]
     return live
 
 
 def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    status, body, headers = refusal(error, request.scope["path"])
+    scope = request.scope
+    status, body, headers = refusal(error, scope["path"], template(scope), scope["headers"])
     told = {name.decode(): value.decode() for name, value in headers}
     return Response(body, status_code=status, headers=told, media_type="application/json")

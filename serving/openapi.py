@@ -8,12 +8,21 @@ from typing import Any, Final
 import msgspec
 
 from motherlode import api
+from serving.lock.gate import OPEN, scope_of
 
 _STRUCTS: Final = (
     api.ScoreRequest,
     api.ScoreAnswer,
     api.RecommendRequest,
     api.RecommendAnswer,
+    api.SimilarRequest,
+    api.SimilarAnswer,
+    api.FeaturesRequest,
+    api.FeaturesAnswer,
+    api.ConsentRequest,
+    api.ConsentAnswer,
+    api.ContactRequest,
+    api.ContactAnswer,
     api.EventsRequest,
     api.EventsAnswer,
     api.Portrait,
@@ -21,6 +30,21 @@ _STRUCTS: Final = (
     api.Ready,
     api.ErrorAnswer,
 )
+_SCHEME: Final = "key"
+_SCHEMES: Final[Mapping[str, Any]] = {
+    _SCHEME: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of `motherlode access add`, or a token of the company's issuer. Asked for where the lock "
+        "is on: wherever the server listens beyond its own machine.",
+    }
+}
+_ERROR: Final[Mapping[str, Any]] = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}}
+_REFUSED: Final[Mapping[str, Any]] = {
+    "401": {"description": "There is no valid key.", "content": _ERROR},
+    "403": {"description": "The key lacks the scope.", "content": _ERROR},
+    "429": {"description": "Too often, or too much at once: see `Retry-After`.", "content": _ERROR},
+}
 _FIELD: Final = re.compile(r"^(?P<names>\w+(?:, \w+)*): (?P<text>.+)$")
 
 
@@ -34,7 +58,29 @@ def complete(schema: Mapping[str, Any]) -> dict[str, Any]:
     for name, each in made.items():
         _describe(each, getattr(api, name))
     components = schema["components"]
-    return {**schema, "components": {**components, "schemas": {**components["schemas"], **made}}}
+    return {
+        **schema,
+        "paths": {path: _guarded(path, item) for path, item in schema.get("paths", {}).items()},
+        "components": {**components, "schemas": {**components["schemas"], **made}, "securitySchemes": _SCHEMES},
+    }
+
+
+def _guarded(path: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    """A path with what it asks for where the lock is on: a key or nothing, since the lock may be off."""
+    scope = scope_of(path)
+    if scope == OPEN:
+        return dict(item)
+    return {
+        method: {
+            **operation,
+            "security": [{_SCHEME: []}, {}],
+            "description": f"{operation.get('description', '')}\n\nWhere the lock is on: scope `{scope}`.".strip(),
+            "responses": {**_REFUSED, **operation.get("responses", {})},
+        }
+        if isinstance(operation, Mapping) and "responses" in operation
+        else operation
+        for method, operation in item.items()
+    }
 
 
 def _describe(schema: dict[str, Any], struct: type[msgspec.Struct]) -> None:

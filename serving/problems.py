@@ -9,7 +9,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 from litestar.exceptions import HTTPException, ValidationException
 
-from motherlode.api import MAX_ANSWER_ITEMS, MAX_BODY, MAX_CUSTOMERS, MAX_ITEMS, ErrorAnswer, Problem
+from motherlode.api import MAX_ANSWER_ITEMS, MAX_BODY, MAX_CUSTOMERS, MAX_ITEMS, MAX_SIMILAR, ErrorAnswer, Problem
+from motherlode.consent import UnknownPurposeError
+from serving.filters import FilterError
 from serving.lookup import UnknownServiceError
 from serving.scoring import UnknownCampaignError
 
@@ -105,15 +107,47 @@ def check_size(customers: int, items_each: int = 0) -> None:
         )
 
 
+def check_items(items: int) -> None:
+    """Refuse to look for the neighbours of too many items.
+
+    Raises:
+        Refusal: 413, naming the limit.
+    """
+    if items > MAX_SIMILAR:
+        raise Refusal(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "$.item_ids",
+            f"{items} items are too many.",
+            f"Ask for at most {MAX_SIMILAR} in one call.",
+        )
+
+
 def too_large() -> Refusal:
     """413 for a body beyond the limit."""
     message, remedy = _GENERAL[HTTPStatus.REQUEST_ENTITY_TOO_LARGE]
     return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, BODY, message, remedy)
 
 
+def busy() -> Refusal:
+    """429: as many requests are in hand as can be answered soon."""
+    remedy = "Try again after the seconds of Retry-After."
+    return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "/v1", "The server is busy.", remedy, {"Retry-After": "1"})
+
+
+def unanswerable(error: FilterError) -> Refusal:
+    """422 that names what items can be filtered by."""
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{BODY}.{error.field}", str(error), error.remedy)
+
+
 def unknown_service(error: UnknownServiceError, path: str) -> Refusal:
     """422 that names the feature services there are."""
     return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, path, str(error), f"Use one of {', '.join(error.known)}.")
+
+
+def unknown_purpose(error: UnknownPurposeError, path: str) -> Refusal:
+    """422 that names the purposes there are."""
+    remedy = f"Use one of {', '.join(error.known)} (MOTHERLODE_PURPOSES)."
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, path, str(error), remedy)
 
 
 def unknown_campaign(error: UnknownCampaignError, path: str) -> Refusal:

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from motherlode import names
-from motherlode.api import Score, SegmentAnswer
+from motherlode.api import Score, SegmentAnswer, Status
 from motherlode.bundle import Bundle
 from motherlode.packed import ViewRows
 from motherlode.runtime import Runtime
@@ -103,6 +103,10 @@ class Scorer:
         """What can be said of N customers when no feature could be read: that, and why."""
         standing = Standing("degraded", None, (f"features unavailable: {reason}",))
         return [self._without(outside, standing) for outside in ids]
+
+    def withheld(self, outside: int | str, status: Status, note: str) -> Score:
+        """What is told of a customer who is not answered personally."""
+        return self._without(outside, Standing(status, None, (note,)))
 
     def segment(self, rows: Mapping[str, ViewRows], at_us: int) -> list[SegmentAnswer | None]:
         """N customers' segments; None where rows are missing, stale or damaged, or say nothing."""

@@ -30,6 +30,8 @@ from motherlode.compute import choose
 from motherlode.errors import ServingError, SettingsError
 from motherlode.settings import Settings, environment
 from serving import haproxy, processes
+from serving.lock import policy
+from serving.lock.renewal import Renewal
 from serving.processes import Record, end_orphans, end_session, record_path, remove_temp
 
 FAST: Final = "fast"
@@ -44,10 +46,13 @@ _STOP_S: Final = 7.5
 _DRAIN_S: Final = 2
 """How long HAProxy keeps idle connections of clients that do not close them."""
 
+_ANSWER_S: Final = 30
+"""The longest that HAProxy waits for an answer; each part of one has a budget of its own, far below this."""
+
 _HOST: Final = "import sys; from serving.app import main; main(int(sys.argv[1]))"
 
 _PREVIOUS: Final = "previous_pseudonym_keys"
-_OF_THE_WAREHOUSE: Final = frozenset({"raw_key", "previous_raw_key", "mapping"})
+_OF_THE_WAREHOUSE: Final = frozenset({"raw_key", "previous_raw_key", "mapping", "signing_key"})
 
 _log: Final = logging.getLogger(__name__)
 
@@ -113,10 +118,16 @@ class _Host:
         self.answers.close()
 
 
+def replicas(settings: Settings) -> int:
+    """How many answer: one a core, since each runs one thread."""
+    return settings.replicas or len(os.sched_getaffinity(0))
+
+
 def address(settings: Settings) -> str:
     """Where people reach the server."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    scheme = "http" if settings.tls_cert is None else "https"
+    return f"{scheme}://[{host}]:{settings.port}" if ":" in host else f"{scheme}://{host}:{settings.port}"
 
 
 def require_free_port(settings: Settings) -> None:
@@ -124,8 +135,10 @@ def require_free_port(settings: Settings) -> None:
 
     Raises:
         PortInUseError: another process listens there, naming it.
-        SettingsError: the host is none of this machine, or this user may not.
+        SettingsError: the host is none of this machine, or this user may not; or it reaches beyond this machine
+            without a lock (see `serving.lock.policy`).
     """
+    policy.require(settings)
     if orphans := end_orphans(settings):
         _log.warning("A server that was killed left %d processes behind; they are ended.", len(orphans))
     processes.require_free_port(settings.host, settings.port)
@@ -143,14 +156,17 @@ def run(settings: Settings, on_ready: Callable[[], None], profile: str = FAST) -
         PortInUseError: another process holds the port, naming it.
         BundleError: there is no bundle, or it does not verify.
         DeviceError: the GPU was asked for by name and is not there.
+        SettingsError: see `require_free_port`.
         ServingError: Ray does not start, or ended by itself.
     """
     if profile not in PROFILES:
         raise SettingsError(f"Profile {profile!r} is unknown.", f"Use one of {', '.join(PROFILES)}.")
     if settings.ray_address is None:
         require_free_port(settings)
+    else:
+        policy.require(settings)
     choose(settings.device, "serving")
-    loaded = bundle.load(bundle.current(settings.models))
+    loaded = bundle.load(bundle.current(settings.models), settings.trusted_keys)
     bundle.require_identity(loaded.manifest, settings.identity)
     runtime.verify(loaded)
     with _stop_signals() as stopping:
@@ -194,7 +210,10 @@ def _serve(settings: Settings, profile: str, on_ready: Callable[[], None], stopp
                 return f"it is not ready after {_START_S:.0f} s"
         if ready:
             on_ready()
+        renewal = Renewal(_door(settings), temp) if profile == FAST else None
         while not stopping.wait(0.2):
+            if renewal is not None:
+                renewal.look()
             if host.process.poll() is not None:
                 raise ServingError(
                     f"Ray Serve ended by itself, with {host.process.returncode}.",
@@ -218,7 +237,7 @@ def _start(settings: Settings, profile: str, temp: Path) -> _Host:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env=environment(_environment(profile, temp) if settings.ray_address is None else {}),
+            env=environment(_environment(settings, profile, temp) if settings.ray_address is None else {}),
             pass_fds=(theirs,),
             start_new_session=True,
         )
@@ -229,7 +248,7 @@ def _start(settings: Settings, profile: str, temp: Path) -> _Host:
     return _Host(process, os.fdopen(ours, "rb"), Record.of(process.pid, temp))
 
 
-def _environment(profile: str, temp: Path) -> dict[str, str]:
+def _environment(settings: Settings, profile: str, temp: Path) -> dict[str, str]:
     """What a Ray of our own, 2.60, takes from the environment alone."""
     common = {
         # Everything but HTTP listens on the loopback interface; the name is of where Ray does so by default.
@@ -250,15 +269,22 @@ def _environment(profile: str, temp: Path) -> dict[str, str]:
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy.write_launcher(temp, binary)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(
+            haproxy.write_launcher(temp, binary, settings.max_in_hand * replicas(settings), _door(settings))
+        ),
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(_ANSWER_S),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(temp / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(temp / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(temp / haproxy.SOCKET),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(temp / "metrics.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(temp),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(temp / "server-state"),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(_DRAIN_S),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(processes.free_port()),
     }
+
+
+def _door(settings: Settings) -> haproxy.Door:
+    return haproxy.Door(settings.host, settings.port, settings.tls_cert or "", settings.tls_key or "")
 
 
 def _haproxy_binary() -> Path | None:

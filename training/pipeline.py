@@ -25,6 +25,7 @@ from training.popular import SEGMENT, popular
 from training.publish import Origin, Recommender
 from training.report import Distribution, Plane, Profile, ReportData, distribution, render
 from training.segments import Segmentation
+from training.shelf import stock_up
 from training.two_tower import fit as two_tower
 from training.two_tower.train import Options
 
@@ -218,8 +219,9 @@ def _recommender(
     recommender = Recommender(
         tower=fitted.tower,
         onnx=fitted.onnx,
-        items=fitted.item_table,
+        items=stock_up(fitted.item_table, transactions, items),
         vectors=fitted.vectors,
+        queries=fitted.queries,
         popular=popular(transactions, fitted.item_table.keys, members),
         history=fitted.history,
         features=fitted.features,

@@ -48,15 +48,34 @@ def popular(
     weighted = _weighted(transactions, half_life_days).join(
         segments.select(names.CUSTOMER_ID, SEGMENT), on=names.CUSTOMER_ID, how="left"
     )
-    rows = pl.DataFrame(
-        {names.ITEM_ID: list(keys), "row": range(len(keys))}, schema_overrides={names.ITEM_ID: pl.String}
-    )
+    rows = _rows(keys)
     return Popular(
         overall=_ranked(weighted, rows, length),
         by_segment={
             int(segment): _ranked(weighted.filter(pl.col(SEGMENT) == segment), rows, length)
             for segment in segments[SEGMENT].drop_nulls().unique().sort()
         },
+    )
+
+
+def popularity(
+    transactions: pl.DataFrame, keys: Sequence[str], half_life_days: float = HALF_LIFE_DAYS
+) -> tuple[float, ...]:
+    """How popular every item is: the score that `popular` ranks by, for all customers.
+
+    Args:
+        transactions, keys, half_life_days: as `popular`.
+
+    Returns:
+        One an item, in the keys' order: 0 to 1; 0 for an item that nobody bought.
+    """
+    found = dict(_ranked(_weighted(transactions, half_life_days), _rows(keys), len(keys)))
+    return tuple(found.get(row, 0.0) for row in range(len(keys)))
+
+
+def _rows(keys: Sequence[str]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {names.ITEM_ID: list(keys), "row": range(len(keys))}, schema_overrides={names.ITEM_ID: pl.String}
     )
 
 

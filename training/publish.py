@@ -1,24 +1,32 @@
 """Puts fitted models together into a bundle, holds it to training's answers, and makes it current."""
 
+import importlib
 import io
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from motherlode import __version__, audit, bundle, names
-from motherlode.bundle import ItemTable, Manifest, Popular, Quality, Segment, Service, Tower
+from motherlode.bundle import ItemTable, Manifest, Popular, Quality, SearchIndex, Segment, Service, Tower
 from motherlode.compute import Compute
 from motherlode.compute import libraries as compute_libraries
 from motherlode.runtime import verify
 from motherlode.settings import Settings
 from training.result import Fitted
+from training.search_graph import search_graph
+
+EXACT_ITEMS: Final = 200_000
+"""Up to so many items every search is exact: one pass over them takes as long as the rest of an answer."""
+_FEWEST_QUERIES: Final = 100
+_INDEX: Final = "search index"
+_SEED: Final = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class Recommender:
         onnx: the user tower.
         items: the catalogue.
         vectors: float32, shape (items, D).
+        queries: float32, shape (Q, D): customers' vectors, by which the recall of an index is measured.
         popular: the lists for customers that nothing is known of.
         history, features, answer: sample inputs and what training answered on them.
     """
@@ -63,6 +72,7 @@ class Recommender:
     onnx: bytes
     items: ItemTable
     vectors: npt.NDArray[np.float32]
+    queries: npt.NDArray[np.float32]
     popular: Popular
     history: npt.NDArray[np.int64]
     features: npt.NDArray[np.float32]
@@ -99,6 +109,7 @@ def write(
     Raises:
         BundleError: it does not answer as training did; nothing is left behind.
     """
+    index, content, why = index_of(recommender)
     manifest = Manifest(
         format=bundle.FORMAT,
         version=version_of(origin.created),
@@ -117,12 +128,15 @@ def write(
         quality=tuple(quality),
         libraries=libraries(),
         files={},
-        left_out=left_out,
+        left_out={**left_out, **why},
+        index=index,
     )
     files = {
         **{fitted.model.file: fitted.onnx for fitted in scorers},
         recommender.tower.model.file: recommender.onnx,
         bundle.ITEM_VECTORS: _npy(recommender.vectors),
+        **content,
+        bundle.SEARCH: search_graph(),
         bundle.ITEM_TABLE: msgspec.json.encode(recommender.items),
         bundle.POPULAR: msgspec.json.encode(recommender.popular),
         bundle.ANSWERS: _npz(_answers(scorers, recommender)),
@@ -134,11 +148,18 @@ def write(
 def publish(settings: Settings, version: str) -> list[str]:
     """Verify a written bundle once more, make it current, and collect old ones; returns those that went.
 
+    Where the settings have a signing key, it signs the bundle.
+
     Raises:
-        BundleError: there is no such version, or it does not verify; the old bundle keeps serving.
+        BundleError: there is no such version, it does not verify, or is not signed by a key that the settings trust;
+            the old bundle keeps serving.
+        SettingsError: the signing key is none.
     """
     if version not in bundle.versions(settings.models):
         bundle.flip(settings.models, version)  # names the versions there are
+    if settings.signing_key is not None:
+        _verify(replace(settings, trusted_keys=None), version)  # nothing is signed that was changed since it was made
+        bundle.sign(settings.models / version, settings.signing_key)
     _verify(settings, version)
     audit.check(settings)
     bundle.flip(settings.models, version)
@@ -174,7 +195,7 @@ def rebind(settings: Settings) -> str | None:
     """
     if not (settings.models / bundle.CURRENT).exists():
         return None
-    old = bundle.load(bundle.current(settings.models))
+    old = bundle.load(bundle.current(settings.models), settings.trusted_keys)
     identity = settings.identity
     if old.manifest.identity == identity.key_id:
         return None
@@ -193,7 +214,7 @@ def rebind(settings: Settings) -> str | None:
 
 
 def _verify(settings: Settings, version: str) -> None:
-    loaded = bundle.load(settings.models / version)
+    loaded = bundle.load(settings.models / version, settings.trusted_keys)
     bundle.require_identity(loaded.manifest, settings.identity)
     verify(loaded)
 
@@ -218,6 +239,34 @@ def libraries() -> Mapping[str, str]:
     """The versions of Motherlode and of the libraries that make a model what it is; those that are installed."""
     found = compute_libraries.versions()
     return {"motherlode": __version__, **{name: version for name, version in found.items() if version is not None}}
+
+
+def index_of(
+    recommender: Recommender, exact_items: int = EXACT_ITEMS
+) -> tuple[SearchIndex | None, Mapping[str, bytes], Mapping[str, str]]:
+    """The index of a large catalogue.
+
+    Args:
+        recommender: its vectors, and queries to measure by.
+        exact_items: how large a catalogue may be that needs none.
+
+    Returns:
+        How it is to be asked, and its file by name; or why there is none though the catalogue is large.
+    """
+    items = len(recommender.vectors)
+    if items <= exact_items:
+        return None, {}, {}
+    if len(recommender.queries) < _FEWEST_QUERIES:
+        return None, {}, {_INDEX: f"its recall cannot be measured by {len(recommender.queries)} customers"}
+    # By name: it imports Faiss, which a smaller catalogue does not need.
+    room: Any = importlib.import_module("motherlode.index")
+    content = room.build(recommender.vectors, _SEED)
+    tuned = room.tune(room.Index(content), recommender.vectors, recommender.queries)
+    if not room.worthwhile(tuned, items):
+        found = f"it finds {tuned.recall:.3f} of the best items and reads {tuned.examined} of {items}"
+        return None, {}, {_INDEX: f"{found}; every search is exact"}
+    index = SearchIndex(bundle.ITEM_INDEX, exact_items, tuned.examined, tuned.recall, tuned.queries)
+    return index, {bundle.ITEM_INDEX: content}, {}
 
 
 def _answers(scorers: Sequence[Fitted], recommender: Recommender) -> dict[str, npt.NDArray[Any]]:

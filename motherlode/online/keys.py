@@ -2,6 +2,9 @@
 
     <project>/<view>/<generation>/{<bucket>}<entity>    a packed row (`motherlode.packed`)
     <project>/@of/{<bucket>}<customer>                  set: the row keys of a customer under several join keys
+    <project>/@consent/{<bucket>}<customer>             what a customer said of purposes (`motherlode.consent`)
+    <project>/@consented/{<bucket>}                     there where all is told that anybody said (the same)
+    <project>/@contacts/{<bucket>}<customer>            when a customer was contacted (`motherlode.contacts`)
     <project>/@guard/{<bucket>}                         hash: what writers check (`motherlode.online.scripts`)
     <project>/@live                                     which generation of each view is read (`motherlode.online.live`)
     <project>/@schema/<fingerprint>                     a schema, as JSON

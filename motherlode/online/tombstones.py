@@ -32,7 +32,7 @@ _KEY_BYTES: Final = 32
 _DIGEST: Final = 32
 """Hex digits of a digest: 128 bits."""
 
-Kind = Literal["outside", "customer", "visitor", "email", "key"]
+Kind = Literal["outside", "customer", "visitor", "email", "key", "access"]
 """What is digested: an id as the company has it, a join key in Redis' entity text, another identifier, or the key of a
 row of theirs, such as an order's number, by which other rows are looked up."""
 

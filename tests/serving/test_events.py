@@ -9,7 +9,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from motherlode import events, names, packed
+from motherlode import access, events, names, packed
 from motherlode.api import MAX_BODY, MAX_EVENTS
 from motherlode.events import LIVE, Event, decode, stream_key
 from motherlode.online.tombstones import Kind, Tombstone, Tombstones
@@ -140,13 +140,22 @@ def test_this_machine_is_answered(company: "Company", address: str | None) -> No
         ("127.0.0.1", "127.0.0.1", {"Origin": "null"}),
     ],
 )
-def test_anything_from_elsewhere_is_refused_until_serving_has_its_lock(
+def test_without_the_lock_anything_from_elsewhere_is_refused(
     company: "Company", address: str, host: str, headers: dict[str, str]
 ) -> None:
-    with asked(company, address, host=host) as client:
+    with asked(company, address, host=host, lock="off") as client:
         response = client.post("/v1/events", json={"events": [ONE]}, headers=headers)
     assert (response.status_code, response.json()["error"]["path"]) == (403, "/v1/events")
     assert waiting(company) == []
+
+
+def test_with_the_lock_a_key_is_what_counts_and_not_the_place(company: "Company") -> None:
+    _, token = access.add(company.settings, "shop", ["events"])
+    headers = {"Authorization": f"Bearer {token}", "Origin": "https://shop.example"}
+    with asked(company, "192.0.2.7", host="0.0.0.0") as client:
+        assert client.post("/v1/events", json={"events": [ONE]}).status_code == 401
+        assert client.post("/v1/events", json={"events": [ONE]}, headers=headers).status_code == 202
+    assert len(waiting(company)) == 1
 
 
 def test_a_page_of_this_machine_may_send(client: Client) -> None:

@@ -52,6 +52,32 @@ def test_recommend_answers_as_documented(client: Client) -> None:
     assert isinstance(result["items"][0]["item_id"], int)
 
 
+def test_similar_items_answer_as_documented(client: Client) -> None:
+    body = {"item_ids": [1003, "nowhere"], "k": 4, "exclude_items": [1004], "categories": ["c"]}
+    answer = client.post("/v1/similar/items", json=body).json()
+    known, unknown = answer["results"]
+    assert {"bundle": "v1", "device": "cpu"}.items() <= answer.items()
+    assert (known["item_id"], len(known["items"]), known["notes"]) == (1003, 4, [])
+    assert not {1003, 1004} & {item["item_id"] for item in known["items"]}
+    assert list(known["items"][0]) == ["item_id", "score", "name"]
+    assert (unknown["items"], unknown["notes"]) == ([], ["there is no such item in the catalogue"])
+    many = client.post("/v1/similar/items", json={"item_ids": [1] * 101})
+    assert (many.status_code, many.json()["error"]["path"]) == (413, "$.item_ids")
+
+
+@pytest.mark.parametrize(
+    ("path", "ids"), [("/v1/recommend", {"customer_ids": [1]}), ("/v1/similar/items", {"item_ids": [1003]})]
+)
+def test_a_filter_that_the_bundle_cannot_answer_is_refused_naming_what_there_is(
+    client: Client, path: str, ids: dict[str, list[int]]
+) -> None:
+    response = client.post(path, json={**ids, "max_price": 3})
+    assert response.status_code == 422
+    error = response.json()["error"]
+    assert (error["path"], error["message"]) == ("$.max_price", "This bundle's items have no prices.")
+    assert error["remedy"].startswith("It knows their categories.")
+
+
 def test_features_answer_as_documented(client: Client) -> None:
     answer = client.post("/v1/features", json={"customer_ids": [1, "nobody", 1], "service": "scoring"}).json()
     assert (answer["bundle"], answer["customer_ids"], answer["notes"]) == ("v1", [1, "nobody", 1], [])
@@ -193,6 +219,13 @@ def test_other_paths_and_methods_are_refused_in_the_same_form(client: Client) ->
     assert client.get("/v1/score").json()["error"]["remedy"]
 
 
+@pytest.mark.parametrize("method", ["TRACE", "PUT", "GET"])
+def test_another_method_is_refused_naming_those_there_are(client: Client, method: str) -> None:
+    response = client.request(method, "/v1/score")
+    assert response.status_code == 405
+    assert "POST" in response.headers["allow"]
+
+
 def test_an_error_of_ours_is_500_without_its_details(company: "Company", monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object) -> None:
         raise RuntimeError("a secret")
@@ -211,8 +244,11 @@ def test_answers_and_requests_are_what_the_openapi_document_says(client: Client)
     calls: dict[tuple[str, str], Any] = {
         ("/v1/score", "post"): {"customer_ids": [1, "nobody"], "campaign": {"type": "Type A"}},
         ("/v1/recommend", "post"): {"customer_ids": ["abc"], "k": 3},
+        ("/v1/similar/items", "post"): {"item_ids": [1003, "nowhere"], "k": 3},
         ("/v1/features", "post"): {"customer_ids": [1, "nobody"]},
         ("/v1/events", "post"): {"events": []},
+        ("/v1/consent", "post"): {"customer_id": 1, "purpose": "marketing", "granted": False},
+        ("/v1/contacts", "post"): {"customer_id": 1, "purpose": "marketing", "channel": "email", "contact_id": "c"},
         ("/v1/customers/{customer_id}", "get"): None,
         ("/healthz", "get"): None,
         ("/readyz", "get"): None,

@@ -12,8 +12,9 @@ import pytest
 from motherlode import audit, bundle
 from motherlode.api import Campaign, ScoreRequest
 from motherlode.errors import BundleError
-from serving.live import Live
+from serving.live import Live, Pace
 from serving.reading import connect
+from serving.trial import Bounds
 from training import publish
 
 if TYPE_CHECKING:
@@ -237,3 +238,118 @@ def test_a_bundle_of_a_key_that_is_not_listed_is_not_bound_anew(company: "Compan
         publish.rebind(settings)
     assert bundle.current(settings.models).name == "v1"
     assert publish.rebind(replace(settings, home=settings.home / "nothing here")) is None
+
+
+CUSTOMERS = tuple(range(100, 140))
+QUICK = Pace(between=0.0, shadow=0.6, canary=0.3, watch=60.0)
+FEW = Bounds(few=4, slower=50.0)
+ANY = Bounds(few=10**9)
+"""The customers of the two shares are too few to be alike."""
+
+
+class Shop:
+    """Asks for customers' scores all the time, and keeps which bundle answered whom."""
+
+    def __init__(self, served: Live) -> None:
+        self.served = served
+        self.answers: list[tuple[int, str]] = []
+        self.open = True
+
+    async def run(self) -> None:
+        while self.open:
+            for customer in CUSTOMERS:
+                answer = await self.served.score(ScoreRequest((customer,), Campaign("Type A")))
+                assert answer.results[0].status == "ok"
+                self.answers.append((customer, answer.bundle))
+                await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def shopping(company: "Company", canary: float = 0.0) -> AsyncIterator[Shop]:
+    """A live bundle that is asked all the time."""
+    for customer in CUSTOMERS:
+        company.put("rfm", str(customer), recency_days=float(customer % 9), recency_score=customer % 5 + 1)
+        company.put("spending", str(customer), basket_value_mean=float(customer), trend_4w_12w=0.5)
+    settings = replace(company.settings, canary=canary)
+    client = connect(settings)
+    shop = Shop(Live(settings, client, pace=QUICK, bounds=ANY if canary else FEW))
+    task = asyncio.create_task(shop.run())
+    try:
+        await asyncio.sleep(0.2)
+        yield shop
+    finally:
+        shop.open = False
+        await task
+        await client.aclose()
+
+
+def test_a_bundle_that_answers_alike_takes_over_under_load_and_no_customer_goes_back(company: "Company") -> None:
+    async def run() -> None:
+        async with shopping(company) as shop:
+            company.publish("v2")
+            await shop.served.refresh()
+            assert shop.served.refused is None
+            await asyncio.sleep(0.05)
+            bundles = [version for _, version in shop.answers]
+            assert set(bundles) == {"v1", "v2"}
+            assert bundles == sorted(bundles), "never the old one after the new one"
+            shop.served.judge()
+            assert shop.served.engine.version == "v2"
+
+    asyncio.run(run())
+
+
+def test_a_bundle_whose_answers_are_shifted_never_serves(company: "Company") -> None:
+    async def run() -> None:
+        async with shopping(company) as shop:
+            company.publish("v2", shift=3.0)
+            await shop.served.refresh()
+            assert shop.served.refused is not None
+            assert "shifted: PSI" in shop.served.refused
+            assert {version for _, version in shop.answers} == {"v1"}
+            await shop.served.refresh()
+            assert shop.served.engine.version == "v1", "it is not tried again"
+
+    asyncio.run(run())
+
+
+def test_a_share_of_the_customers_gets_the_new_bundle_first_and_each_of_them_one(company: "Company") -> None:
+    async def run() -> None:
+        async with shopping(company, canary=0.5) as shop:
+            company.publish("v2")
+            refreshing = asyncio.create_task(shop.served.refresh())
+            while "v2" not in {version for _, version in shop.answers}:
+                await asyncio.sleep(0.01)
+            first = len(shop.answers)
+            await asyncio.sleep(0.15)
+            both = {customer: {v for c, v in shop.answers[first:] if c == customer} for customer in CUSTOMERS}
+            assert not refreshing.done()
+            assert all(len(versions) <= 1 for versions in both.values())
+            share = sum(versions == {"v2"} for versions in both.values()) / len(CUSTOMERS)
+            assert 0.25 < share < 0.75
+            await refreshing
+            assert shop.served.engine.version == "v2"
+
+    asyncio.run(run())
+
+
+def test_what_took_over_unseen_is_rolled_back_when_its_answers_turn_out_to_be_shifted(company: "Company") -> None:
+    async def run() -> None:
+        async with shopping(company) as shop:
+            shop.open = False
+            await asyncio.sleep(QUICK.shadow + 0.1)
+            company.publish("v2", shift=3.0)
+            await shop.served.refresh()
+            assert shop.served.engine.version == "v2", "nobody asked, so there was nothing to compare"
+            shop.open = True
+            task = asyncio.create_task(shop.run())
+            await asyncio.sleep(0.3)
+            shop.served.judge()
+            assert shop.served.engine.version == "v1"
+            assert "shifted" in (shop.served.refused or "")
+            await shop.served.refresh()
+            assert shop.served.engine.version == "v1", "though it is still the current one"
+            shop.open = False
+            await task
+
+    asyncio.run(run())

@@ -32,7 +32,7 @@ def test_any_body_is_a_request_or_a_refusal_that_names_a_path(body: bytes) -> No
 def test_the_remedy_names_the_fields() -> None:
     with pytest.raises(Refusal) as caught:
         problems.decode(b'{"ids": [1]}', DECODER)
-    assert caught.value.problem.remedy.startswith("Fields: customer_ids, k, exclude_purchased.")
+    assert caught.value.problem.remedy.startswith("Fields: customer_ids, k, exclude_purchased, ")
 
 
 def test_sizes_at_and_beyond_the_limits() -> None:

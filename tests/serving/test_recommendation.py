@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from motherlode import bundle, names
 from motherlode.api import RecommendAnswer, Recommendation, RecommendRequest
-from motherlode.online.keys import row_key
+from motherlode.bundle import ItemTable
+from motherlode.online.keys import row_key, suppressed_key
 from motherlode.runtime import Runtime
 from serving.engine import Engine
+from serving.filters import FilterError
 from serving.reading import connect
-from serving.recommendation import top_k
+from tests.serving.conftest import ITEMS, bundle_files, make_manifest
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Company
@@ -28,17 +28,17 @@ Ask = Callable[..., list[Recommendation]]
 @pytest.fixture
 def ask(company: "Company") -> Ask:
     """Recommendations for customers, by an engine of the company's bundle."""
-    loaded = bundle.load(bundle.current(company.settings.models))
 
     async def recommend(request: RecommendRequest) -> RecommendAnswer:
         client = connect(company.settings)
+        loaded = bundle.load(bundle.current(company.settings.models))
         try:
             return await Engine(company.settings, loaded, Runtime(loaded), client).recommend(request)
         finally:
             await client.aclose()
 
-    def asked(*ids: int | str, k: int = 10, exclude_purchased: bool = False) -> list[Recommendation]:
-        return asyncio.run(recommend(RecommendRequest(ids, k, exclude_purchased))).results
+    def asked(*ids: int | str, k: int = 10, exclude_purchased: bool = False, **filters: Any) -> list[Recommendation]:
+        return asyncio.run(recommend(RecommendRequest(ids, k, exclude_purchased, **filters))).results
 
     return asked
 
@@ -149,14 +149,91 @@ def test_recommendations_do_not_depend_on_the_batch(company: "Company", ask: Ask
     assert [each.items for each in ask(1, "nobody", 2)][::2] == alone
 
 
-@given(
-    scores=hnp.arrays(
-        np.float32,
-        st.integers(0, 40),
-        elements=st.sampled_from([-np.inf, -1.0, 0.0, 1.0, 2.0, np.float32(2.0000002)]),
-    ),
-    k=st.integers(1, 50),
-)
-def test_top_k_is_a_stable_sort_whatever_the_ties(scores: Any, k: int) -> None:
-    right = sorted(range(len(scores)), key=lambda row: (-scores[row], row))[:k]
-    assert top_k(scores, k).tolist() == right
+@pytest.fixture
+def shop(company: "Company") -> "Company":
+    """The company with prices 1 to 30, every third item out of stock, two categories, and every item's popularity."""
+    files = bundle_files()
+    table = msgspec.json.decode(files[bundle.ITEM_TABLE], type=ItemTable)
+    known = msgspec.structs.replace(
+        table,
+        categories=tuple("odd" if row % 2 else "even" for row in range(ITEMS)),
+        prices=tuple(float(row + 1) for row in range(ITEMS)),
+        stock=tuple(float(row % 3) for row in range(ITEMS)),
+        popularity=tuple(0.5 - row / 100 for row in range(ITEMS)),
+    )
+    files[bundle.ITEM_TABLE] = msgspec.json.encode(known)
+    manifest = make_manifest("v2", company.settings.project)
+    bundle.write(company.settings.models, manifest, files, lambda _: None)
+    bundle.flip(company.settings.models, "v2")
+    return company
+
+
+FILTER: Any = {
+    "categories": ("odd",),
+    "min_price": 3.0,
+    "max_price": 26.0,
+    "in_stock": True,
+    "exclude_items": (1001, 1013),
+}
+FIT = [row for row in range(ITEMS) if row % 2 and 3 <= row + 1 <= 26 and row % 3 and row not in (1, 13)]
+
+
+def test_the_best_under_a_filter_are_those_of_brute_force_over_what_it_allows(shop: "Company", ask: Ask) -> None:
+    (answer,) = ask(1, k=5, **FILTER)
+    right = brute_force(shop, set(range(ITEMS)) - set(FIT))
+    assert [item.item_id for item in answer.items] == [item for item, _ in right][:5]
+    assert (answer.source, answer.notes) == ("personal", [])
+    (short,) = ask(1, k=30, exclude_purchased=True, **FILTER)
+    assert [item.item_id for item in short.items] == [item for item, _ in right]
+    assert short.notes == [f"{len(FIT)} of 30 items: the catalogue has 30, {len(FIT)} pass the filters"]
+
+
+def test_a_favourite_that_a_filter_forbids_is_not_recommended(shop: "Company", ask: Ask) -> None:
+    (answer,) = ask(1, k=30, max_price=4.0)
+    assert {item.item_id for item in answer.items} == {1000, 1001, 1002, 1003}
+    (bought,) = ask(1, k=30, max_price=4.0, exclude_purchased=True)
+    assert bought.notes == [
+        "2 of 30 items: the catalogue has 30, 4 pass the filters, 2 were left out as already bought"
+    ]
+
+
+@pytest.mark.parametrize("customer", [1, "nobody"])
+def test_a_filter_that_nothing_passes_is_an_empty_list_with_the_reason(
+    shop: "Company", ask: Ask, customer: int | str
+) -> None:
+    (answer,) = ask(customer, k=4, categories=("nothing",))
+    assert answer.items == []
+    assert answer.notes[-1] == "0 of 4 items: the catalogue has 30, 0 pass the filters"
+    assert "no item has the category 'nothing'" in answer.notes
+
+
+def test_what_is_popular_respects_the_filter_and_is_not_emptied_by_it(shop: "Company", ask: Ask) -> None:
+    """The popular list ends at item 1019; what passes lies beyond it."""
+    (answer,) = ask("nobody", k=3, min_price=25.0)
+    assert (answer.source, [item.item_id for item in answer.items]) == ("popular", [1024, 1025, 1026])
+    shop.put("rfm", "new", recency_days=4.0, recency_score=5)
+    shop.put("spending", "new", basket_value_mean=1.0, trend_4w_12w=1.0)
+    (segment,) = ask("new", k=4, categories=("odd",), min_price=12.0)
+    assert (segment.source, [item.item_id for item in segment.items]) == ("segment", [1011, 1013, 1015, 1017])
+    scores = [item.score for item in segment.items]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_an_item_that_is_held_back_is_recommended_to_nobody(shop: "Company", ask: Ask) -> None:
+    before = {item.item_id for each in ask(1, "nobody", k=30) for item in each.items}
+    assert before == {1000 + row for row in range(ITEMS)}
+    shop.client.sadd(suppressed_key(shop.settings.project), 1000, 1004, "1020")
+    after = ask(1, "nobody", k=30)
+    assert [{item.item_id for item in each.items} for each in after] == [before - {1000, 1004, 1020}] * 2
+    assert after[0].notes == ["27 of 30 items: the catalogue has 30, 27 pass the filters"]
+
+
+def test_while_redis_hangs_the_filter_holds_for_what_is_popular(shop: "Company", ask: Ask) -> None:
+    with shop.hanging():
+        (answer,) = ask(1, k=3, min_price=25.0)
+    assert (answer.status, [item.item_id for item in answer.items]) == ("degraded", [1024, 1025, 1026])
+
+
+def test_a_filter_on_what_the_bundle_has_not_is_refused(ask: Ask) -> None:
+    with pytest.raises(FilterError, match="This bundle's items have no prices"):
+        ask(1, min_price=1.0)

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from motherlode.errors import DataError
-from training.popular import popular
+from training.popular import popular, popularity
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -63,3 +63,13 @@ def test_a_customer_in_two_segments_is_refused() -> None:
     twice = pl.concat([segments(a=0), segments(a=1)])
     with pytest.raises(DataError, match="Customer 'a'"):
         popular(purchases([("a", "1", "x", 0)]), ["x"], twice)
+
+
+def test_every_item_has_the_score_that_the_list_is_ranked_by() -> None:
+    bought = purchases([("a", "1", "x", 0), ("a", "1", "y", 3), ("b", "2", "x", 200), ("b", "3", "z", 50)])
+    keys = ["x", "unsold", "y", "z"]
+    scores = popularity(bought, keys)
+    assert [(row, scores[row]) for row, _ in popular(bought, keys, segments()).overall] == list(
+        popular(bought, keys, segments()).overall
+    )
+    assert scores[1] == 0.0

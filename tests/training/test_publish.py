@@ -2,13 +2,17 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from motherlode import __version__, bundle
 from motherlode.errors import BundleError
+from motherlode.index import Index
 from motherlode.settings import Settings
 from training import publish
+from training.publish import Recommender
 
 
 def test_versions_sort_by_time() -> None:
@@ -37,3 +41,33 @@ def test_the_libraries_that_made_a_model_are_named_with_their_versions() -> None
 def test_the_revision_is_a_commit_or_nothing() -> None:
     revision = publish.git_revision()
     assert revision == "" or (len(revision) == 40 and int(revision, 16))
+
+
+def recommender(vectors: Any, queries: Any) -> Recommender:
+    """As much of one as an index is made of."""
+    none: Any = None
+    return Recommender(none, b"", none, vectors, queries, none, none, none, none)
+
+
+def test_a_large_catalogue_gets_an_index_with_its_measured_recall() -> None:
+    draw = np.random.default_rng(3)
+    vectors = np.repeat(draw.standard_normal((60, 32), dtype=np.float32), 200, axis=0)
+    vectors += 0.3 * draw.standard_normal(vectors.shape, dtype=np.float32)
+    queries = vectors[draw.integers(0, len(vectors), 120)]
+    index, files, why = publish.index_of(recommender(vectors, queries), exact_items=10_000)
+    assert index is not None
+    assert (index.file, index.exact_items, index.queries, why) == (bundle.ITEM_INDEX, 10_000, 60, {})
+    assert index.recall >= bundle.RECALL
+    assert Index(files[bundle.ITEM_INDEX]).items == len(vectors)
+    assert publish.index_of(recommender(vectors, queries), exact_items=12_000) == (None, {}, {})
+
+
+def test_an_index_that_finds_too_little_is_left_out_with_the_reason() -> None:
+    draw = np.random.default_rng(4)
+    vectors = draw.standard_normal((8000, 64), dtype=np.float32)
+    queries = draw.standard_normal((100, 64), dtype=np.float32)
+    index, files, why = publish.index_of(recommender(vectors, queries), exact_items=1000)
+    assert (index, files) == (None, {})
+    assert why["search index"].endswith("of 8000; every search is exact")
+    _, _, why = publish.index_of(recommender(vectors, queries[:99]), exact_items=1000)
+    assert why == {"search index": "its recall cannot be measured by 99 customers"}

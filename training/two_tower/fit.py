@@ -20,6 +20,8 @@ from training.two_tower.train import Options, Towers
 
 _SAMPLES: Final = 32
 """Rows that the bundle is held to."""
+_QUERIES: Final = 1000
+"""Customers whose vectors the recall of an index is measured by."""
 
 OnEpoch = Callable[[int, int], None]
 """Called after each pass with the passes done and the passes in all."""
@@ -36,6 +38,7 @@ class FittedTower:
         vectors: shape (items, D), float32: the item tower's answers, row for row beside `item_table`.
         history, features, answer: sample inputs and PyTorch's answers, 32 rows or as many as there are; the first
             has an empty history.
+        queries: float32, shape (Q, D): customers as they ask, at most 1,000 of them.
         quality: the test part's figures beside their baselines.
     """
 
@@ -46,6 +49,7 @@ class FittedTower:
     history: npt.NDArray[np.int64]
     features: npt.NDArray[np.float32]
     answer: npt.NDArray[np.float32]
+    queries: npt.NDArray[np.float32]
     quality: tuple[Quality, ...]
 
 
@@ -91,8 +95,9 @@ def fit(
         model=Model(file=export.FILE, inputs=measured.inputs, output=export.USER),
         history_length=examples.history.shape[1],
         repeat_weight=measured.repeat_weight,
+        biased=True,
     )
-    sample = _sample(examples)
+    sample = _sample(examples, _SAMPLES)
     on_cpu = Towers(towers.user.cpu(), towers.item.cpu(), torch.device("cpu"))
     return FittedTower(
         tower=tower,
@@ -102,6 +107,7 @@ def fit(
         history=sample.history,
         features=sample.features,
         answer=train.user_vectors(on_cpu, sample),
+        queries=train.user_vectors(on_cpu, _sample(examples, _QUERIES)),
         quality=measured.quality,
     )
 
@@ -181,11 +187,11 @@ def _candidates(towers: Towers, examples: Examples) -> evaluate.Candidates:
     return evaluate.candidates(train.user_vectors(towers, examples), train.item_vectors(towers), examples)
 
 
-def _sample(examples: Examples) -> Examples:
+def _sample(examples: Examples, size: int) -> Examples:
     """A first basket, with nothing before it, and then last baskets evenly through the customers."""
     empty = np.flatnonzero((examples.history == 0).all(axis=1))[:1]
     last = np.flatnonzero(examples.ages == 0)
-    spread = last[np.linspace(0, len(last) - 1, min(_SAMPLES - 1, len(last))).astype(np.int64)]
+    spread = last[np.linspace(0, len(last) - 1, min(size - 1, len(last))).astype(np.int64)]
     return examples.take(np.concatenate([empty, spread]))
 
 

@@ -1,0 +1,168 @@
+"""Replicas on GPUs and beside them, from the manifest, under a Ray that believes in a GPU which CUDA does not find."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from motherlode.settings import Settings
+from serving import server
+from serving.processes import free_port, record_path
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Company
+
+MANIFEST = Path(__file__).resolve().parents[2] / "infra" / "kubernetes" / "rayservice-gpu.yaml"
+HOST = f"""
+import functools, sys, ray, yaml
+ray.init = functools.partial(ray.init, num_gpus=1)
+from pathlib import Path
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ServeDeploySchema
+from serving import app
+
+def apply(order):
+    given = next(yaml.safe_load_all(Path({str(MANIFEST)!r}).read_text()))
+    config = yaml.safe_load(given["spec"]["serveConfigV2"])
+    del config["applications"][0]["args"]["replicas"]  # there are as many as this cluster calls for
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))
+    app._wait(order.to_settings())
+
+app.deploy = apply
+app.main(int(sys.argv[1]))
+"""
+"""What KubeRay tells a Ray that has a GPU."""
+ON_GPU = "No GPU for serving"
+"""What the replica that has the GPU says of it, where there is none."""
+BESIDE = "stands by"
+CLIENTS = 4
+
+
+@contextmanager
+def serving(settings: Settings, profile: str) -> Iterator[tuple[int, Path]]:
+    """A server in a thread; gives the session that it runs in, and its folder."""
+    ready, failed = threading.Event(), []
+
+    def run() -> None:
+        try:
+            server.run(settings, ready.set, profile)
+        except Exception as error:  # noqa: BLE001 - the test tells it
+            failed.append(error)
+            ready.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert ready.wait(60)
+    assert not failed, failed
+    record = json.loads(record_path(settings).read_bytes())
+    session = int(record["session"])
+    try:
+        yield session, Path(record["temp"])
+    finally:
+        os.kill(session, signal.SIGKILL)
+        thread.join()
+
+
+def replicas_of(session: int, temp: Path) -> dict[int, int]:
+    """The replicas that HAProxy sends to: process → port."""
+    (configuration,) = temp.glob("*/haproxy.cfg")
+    named = set(map(int, re.findall(r"server \S+ 127\.0\.0\.1:(\d+) check(?!.* backup)", configuration.read_text())))
+    found = {}
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session:
+                for each in process.net_connections(kind="inet"):
+                    if each.status == psutil.CONN_LISTEN and each.laddr.port in named and why(each.laddr.port):
+                        found[process.pid] = each.laddr.port
+        except (OSError, psutil.Error):
+            continue
+    return found
+
+
+def both(session: int, temp: Path, gone: int | None = None) -> dict[str, int]:
+    """Waits for one replica that has the GPU and one beside it: what each says → its process."""
+    until = time.monotonic() + 30
+    while True:
+        reasons = {pid: why(port) for pid, port in replicas_of(session, temp).items() if pid != gone}
+        found = {said: pid for said in (ON_GPU, BESIDE) for pid, reason in reasons.items() if said in reason}
+        if len(found) == len(reasons) == 2:
+            return found
+        assert time.monotonic() < until, reasons
+        time.sleep(0.2)
+
+
+def why(port: int) -> str:
+    """What a port's replica computes on, in its words; empty: there is none."""
+    try:
+        status, answer = ask(port, "GET", "/readyz")
+        return str(answer["device_reason"]) if status == 200 else ""
+    except (OSError, http.client.HTTPException, ValueError):
+        return ""
+
+
+def ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request(method, path, None if body is None else json.dumps(body))
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def load(port: int, stop: threading.Event, seen: Counter[str]) -> None:
+    """Ask on and on; what fails is asked once more."""
+    while not stop.is_set():
+        for attempt in ("first", "second"):
+            try:
+                status, answer = ask(port, "POST", "/v1/score", {"customer_ids": [1, 2]})
+                assert status == 200, answer
+                assert answer["device"] == "cpu"
+                seen[f"{attempt} answered"] += 1
+                time.sleep(0.002)
+                break
+            except (OSError, http.client.HTTPException, AssertionError, ValueError) as error:
+                seen[f"{attempt} failed: {error!r}"] += 1
+
+
+def test_a_gpu_replica_that_is_killed_under_load_costs_what_was_in_flight_and_with_one_retry_nothing(
+    company: "Company", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(company.settings, port=free_port(), replicas=2)
+    assert settings.redis_url is not None
+    monkeypatch.setattr(server, "_HOST", HOST)
+    monkeypatch.setenv("MOTHERLODE_HOME", str(settings.home))
+    monkeypatch.setenv("MOTHERLODE_PROJECT", settings.project)
+    monkeypatch.setenv("REDIS_URL", settings.redis_url)
+    with serving(settings, server.FAST) as (session, temp):
+        before = both(session, temp)
+        on_gpu, beside = before[ON_GPU], before[BESIDE]
+        stop, seen = threading.Event(), Counter[str]()
+        asking = [threading.Thread(target=load, args=(settings.port, stop, seen)) for _ in range(CLIENTS)]
+        for each in asking:
+            each.start()
+        time.sleep(0.5)
+        os.kill(on_gpu, signal.SIGKILL)
+        time.sleep(1.5)
+        stop.set()
+        for each in asking:
+            each.join()
+        after = both(session, temp, gone=on_gpu)
+    failed = sum(count for what, count in seen.items() if what.startswith("first failed"))
+    assert failed <= CLIENTS, seen
+    assert not [what for what in seen if what.startswith("second failed")], seen
+    assert seen["first answered"] > 100
+    assert after[BESIDE] == beside
+    assert after[ON_GPU] != on_gpu  # what is started for it has its place, and so its GPU

@@ -1,0 +1,182 @@
+"""The catalogue's search is the brute-force one over what a filter allows, whichever way it is done."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from motherlode import bundle
+from motherlode.bundle import SearchIndex
+from motherlode.compute import Compute
+from motherlode.errors import BundleError
+from motherlode.index import Index, build, examined_for
+from motherlode.product import Product
+from serving.catalogue import Allowed, Catalogue, Found, Searched, open_catalogue
+from tests.serving.conftest import bundle_files, make_manifest
+from training.search_graph import search_graph
+
+if TYPE_CHECKING:
+    from tests.serving.conftest import Company
+
+WAYS = ("exact", "device", "index")
+Floats = npt.NDArray[np.float32]
+Open = Callable[[str, Floats], Catalogue]
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Open:
+    """A catalogue by the name of its way; the index is asked for everything, so that it too must be exact."""
+    graph = tmp_path_factory.mktemp("a graph") / "search.onnx"
+    graph.write_bytes(search_graph())
+
+    def of(way: str, vectors: Floats) -> Catalogue:
+        if way == "device":
+            return Catalogue(vectors, product=Product(graph, vectors, "cpu", ["CPUExecutionProvider"]))
+        if way == "index":
+            asked = SearchIndex("", exact_items=0, examined=len(vectors), recall=1.0, queries=0)
+            return Catalogue(vectors, Searched(Index(build(vectors, 0, rows_a_list=4)), asked, examined_for))
+        return Catalogue(vectors)
+
+    return of
+
+
+def brute_force(vectors: Floats, query: Floats, k: int, mask: Any, aside: Sequence[int]) -> list[tuple[int, float]]:
+    scores = vectors.astype(np.float64) @ query.astype(np.float64)
+    able = [row for row in range(len(vectors)) if (mask is None or mask[row]) and row not in aside]
+    return sorted(((row, float(scores[row])) for row in able), key=lambda pair: (-pair[1], pair[0]))[:k]
+
+
+def told(found: Found) -> list[tuple[int, float]]:
+    return list(zip(found.rows.tolist(), found.scores.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    items=st.integers(1, 400),
+    k=st.integers(1, 450),
+    share=st.sampled_from([0.0, 0.02, 0.1, 0.5, 0.95, 1.0, None]),
+    aside=st.integers(0, 20),
+)
+def test_it_is_brute_force_for_any_filter_with_ties_and_any_k(
+    opened: Open, way: str, seed: int, items: int, k: int, share: float | None, aside: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    # Small whole numbers: no rounding anywhere, and many equal scores and equal rows.
+    vectors = draw.integers(-2, 3, (items, 3)).astype(np.float32)
+    queries = draw.integers(-2, 3, (3, 3)).astype(np.float32)
+    catalogue = opened(way, vectors)
+    mask = None if share is None else draw.random(items) < share
+    allowed = None if mask is None else catalogue.allow(mask)
+    out = [draw.integers(0, items, aside) for _ in queries]
+    if way == "index":
+        # It gives as many candidates as are asked for, and of equal ones some: scores are right, rows may be others'.
+        for query, found, rows in zip(queries, catalogue.search(queries, k, allowed, out), out, strict=True):
+            right = brute_force(vectors, query, k, mask, rows.tolist())
+            assert [score for _, score in told(found)] == [score for _, score in right]
+            assert mask is None or mask[found.rows].all()
+            assert not np.isin(found.rows, rows).any()
+        return
+    answers = catalogue.search(queries, k, allowed, out)
+    for query, found, rows in zip(queries, answers, out, strict=True):
+        assert told(found) == brute_force(vectors, query, k, mask, rows.tolist())
+    assert catalogue.note == ""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_score_does_not_depend_on_how_it_was_found(opened: Open, way: str) -> None:
+    draw = np.random.default_rng(4)
+    vectors = draw.normal(size=(5000, 33)).astype(np.float32)
+    vectors[[17, 4999, 2500]] = vectors[3]
+    queries = draw.normal(size=(40, 33)).astype(np.float32)
+    queries[0] = vectors[3]
+    catalogue, exact = opened(way, vectors), Catalogue(vectors)
+    together = catalogue.search(queries, 20)
+    alone = [exact.search(query[None], 20)[0] for query in queries]
+    assert [told(each) for each in together] == [told(each) for each in alone]
+    assert together[0].rows[:4].tolist() == [3, 17, 2500, 4999]
+    few = exact.allow(np.isin(np.arange(5000), together[1].rows))
+    assert few.rows is not None, "so few are multiplied apart"
+    assert told(exact.search(queries[1:2], 20, few)[0]) == told(together[1])
+
+
+def test_a_large_batch_is_searched_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(5)
+    vectors, queries = draw.normal(size=(900, 4)).astype(np.float32), draw.normal(size=(50, 4)).astype(np.float32)
+    whole = [told(each) for each in Catalogue(vectors).search(queries, 5)]
+    monkeypatch.setattr("serving.catalogue._SCORES_AT_ONCE", 2000)
+    assert [told(each) for each in Catalogue(vectors).search(queries, 5)] == whole
+
+
+def test_a_device_that_fails_is_replaced_by_the_cpu_which_says_so() -> None:
+    class Gone:
+        def best(self, queries: Floats, count: int, allowed: Allowed | None = None) -> None:
+            raise RuntimeError("CUDA failure 700")
+
+    vectors = np.eye(4, dtype=np.float32)
+    catalogue = Catalogue(vectors, product=Gone())  # type: ignore[arg-type]
+    (found,) = catalogue.search(vectors[2:3], 1)
+    assert told(found) == [(2, 1.0)]
+    assert catalogue.note == "the GPU cannot search, the CPU does: CUDA failure 700"
+
+
+def publish(company: "Company", version: str, index: bytes, **asked: Any) -> bundle.Bundle:
+    """A bundle with an index of its 30 items."""
+    said = SearchIndex(bundle.ITEM_INDEX, exact_items=5, examined=30, recall=0.99, queries=100)
+    manifest = msgspec.structs.replace(
+        make_manifest(version, company.settings.project), index=msgspec.structs.replace(said, **asked)
+    )
+    files = {**bundle_files(), bundle.ITEM_INDEX: index}
+    return bundle.load(bundle.write(company.settings.models, manifest, files, lambda _: None))
+
+
+CPU = Compute("cpu", "a test")
+
+
+def test_a_bundle_s_index_is_used_where_a_filter_leaves_more_than_is_searched_exactly(company: "Company") -> None:
+    loaded = publish(company, "v2", build(np.ascontiguousarray(company_vectors(company)), 0, rows_a_list=4))
+    catalogue = open_catalogue(loaded, CPU)
+    assert catalogue.note == ""
+    query = loaded.vectors[7]
+    assert told(catalogue.search(query[None], 4)[0]) == told(Catalogue(loaded.vectors).search(query[None], 4)[0])
+
+
+@pytest.mark.parametrize(
+    ("asked", "note"),
+    [
+        ({"recall": 0.979}, "searched exactly, without its index: its recall is 0.979, 0.98 is asked for"),
+        ({"examined": 1}, "of the best items of the bundle's sample customers"),
+    ],
+)
+def test_an_index_that_finds_too_little_is_not_used(company: "Company", asked: Any, note: str) -> None:
+    vectors = company_vectors(company)
+    catalogue = open_catalogue(publish(company, "v2", build(vectors, 0, rows_a_list=4), **asked), CPU)
+    assert note in catalogue.note
+    assert told(catalogue.search(vectors[:1], 30)[0]) == told(Catalogue(vectors).search(vectors[:1], 30)[0])
+
+
+@pytest.mark.parametrize(("content", "problem"), [(b"?", "cannot be read"), (None, "has 12 items of 30")])
+def test_an_index_of_something_else_refuses_the_bundle(company: "Company", content: bytes | None, problem: str) -> None:
+    index = content or build(company_vectors(company)[:12], 0, rows_a_list=4)
+    with pytest.raises(BundleError, match=problem):
+        open_catalogue(publish(company, "v2", index), CPU)
+
+
+def test_an_index_that_was_changed_is_refused_before_it_is_read(company: "Company") -> None:
+    loaded = publish(company, "v2", build(company_vectors(company), 0, rows_a_list=4))
+    path: Path = loaded.folder / bundle.ITEM_INDEX
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(BundleError, match=r"items\.index of bundle v2 is not the file that was published"):
+        bundle.load(loaded.folder)
+
+
+def company_vectors(company: "Company") -> Floats:
+    return bundle.load(bundle.current(company.settings.models)).vectors
