@@ -41,6 +41,7 @@ _OBJECT_STORE: Final = 80 * 1024**2
 _RAY_LOG: Final = "ray.serve"
 _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _FOR_OTHERS: Final = "0.0.0.0"
+_log: Final = logging.getLogger(__name__)
 _READY_S: Final = 30.0
 _DRAIN_S: Final = 3.0
 
@@ -213,7 +214,10 @@ def _take_gpu(device: str) -> Compute | None:
     place = serve.get_replica_context().rank.local_rank
     mine = own_gpu(place, gpus, environment({}).get(_VISIBLE))
     if mine is None:
-        return Compute("cpu", "The GPUs are other replicas'; this one stands by." if gpus else "Ray sees no GPU here.")
+        reason = "The GPUs are other replicas'; this one stands by." if gpus else "Ray sees no GPU here."
+        _log.info("Process %d computes on the CPU. %s", os.getpid(), reason)
+        return Compute("cpu", reason)
+    _log.info("Process %d has GPU %s of its node.", os.getpid(), mine)
     os.environ[_VISIBLE] = mine  # before anything has called CUDA
     return None
 

@@ -60,8 +60,8 @@ def distributions() -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("package", "extras"),
     [
-        ("serving", ("cpu",)),
-        ("motherlode", ("cpu", "gpu", "warehouse", "train", "demo")),
+        ("serving", ("cpu", "tracing")),
+        ("motherlode", ("cpu", "gpu", "warehouse", "train", "client", "demo")),
         ("feature_repo", ("cpu", "warehouse", "train", "demo")),
         ("training", ("cpu", "train")),
     ],

@@ -40,7 +40,7 @@ def planned(folder: Path, *arguments: str) -> str:
 def test_each_device_is_installed_from_the_lock_into_its_own_environment(checkout: Path, device: str) -> None:
     plan = planned(checkout, "setup", f"DEVICE={device}")
     assert f"python3.11 -m venv {VENVS[device]}\n" in plan
-    assert f"-c constraints.txt -e '.[{device},warehouse,train,demo,dev]'\n" in plan
+    assert f"-c constraints.txt -e '.[{device},warehouse,train,client,tracing,demo,dev]'\n" in plan
     assert plan.endswith(f"touch {VENVS[device]}/.setup\n")
 
 
@@ -72,7 +72,7 @@ def test_the_parity_suite_runs_in_the_environment_of_what_the_machine_has(
 ) -> None:
     """`true` and `false` stand for a Python that finds a GPU and for one that does not."""
     plan = planned(checkout, "test-gpu", f"PYTHON={answer}")
-    assert f".[{device},warehouse,train,demo,dev]" in plan
+    assert f".[{device},warehouse,train,client,tracing,demo,dev]" in plan
     assert plan.endswith(f"\n{VENVS[device]}/bin/python -m pytest -q -m gpu tests/gpu tests/contract\n")
 
 

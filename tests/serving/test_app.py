@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from motherlode import access
 from motherlode.settings import Settings
 from serving import server
 from serving.processes import free_port, record_path
@@ -44,9 +45,8 @@ app.deploy = apply
 app.main(int(sys.argv[1]))
 """
 """What KubeRay tells a Ray that has a GPU."""
-ON_GPU = "No GPU for serving"
-"""What the replica that has the GPU says of it, where there is none."""
-BESIDE = "stands by"
+ON_GPU, BESIDE = "has GPU 0 of its node", "computes on the CPU. The GPUs are other replicas'"
+"""What a replica says of itself in the log."""
 CLIENTS = 4
 
 
@@ -64,70 +64,61 @@ def serving(settings: Settings, profile: str) -> Iterator[tuple[int, Path]]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert ready.wait(60)
-    assert not failed, failed
-    record = json.loads(record_path(settings).read_bytes())
-    session = int(record["session"])
     try:
-        yield session, Path(record["temp"])
+        assert ready.wait(60)
+        assert not failed, failed
+        record = json.loads(record_path(settings).read_bytes())
+        yield int(record["session"]), Path(record["temp"])
     finally:
-        os.kill(session, signal.SIGKILL)
+        if record_path(settings).is_file():
+            os.kill(int(json.loads(record_path(settings).read_bytes())["session"]), signal.SIGKILL)
         thread.join()
 
 
-def replicas_of(session: int, temp: Path) -> dict[int, int]:
-    """The replicas that HAProxy sends to: process → port."""
+def replicas_of(session: int, temp: Path) -> set[int]:
+    """The processes of the replicas that HAProxy sends to, and that answer."""
     (configuration,) = temp.glob("*/haproxy.cfg")
     named = set(map(int, re.findall(r"server \S+ 127\.0\.0\.1:(\d+) check(?!.* backup)", configuration.read_text())))
-    found = {}
+    found = set()
     for process in psutil.process_iter():
         try:
             if os.getsid(process.pid) == session:
-                for each in process.net_connections(kind="inet"):
-                    if each.status == psutil.CONN_LISTEN and each.laddr.port in named and why(each.laddr.port):
-                        found[process.pid] = each.laddr.port
-        except (OSError, psutil.Error):
+                listening = {each.laddr.port for each in process.net_connections() if each.status == psutil.CONN_LISTEN}
+                found |= {process.pid for port in listening & named if ask(port, "GET", "/readyz")[0] == 200}
+        except (OSError, psutil.Error, http.client.HTTPException):
             continue
     return found
 
 
-def both(session: int, temp: Path, gone: int | None = None) -> dict[str, int]:
+def both(session: int, temp: Path, log: Path, gone: int | None = None) -> dict[str, int]:
     """Waits for one replica that has the GPU and one beside it: what each says → its process."""
     until = time.monotonic() + 30
     while True:
-        reasons = {pid: why(port) for pid, port in replicas_of(session, temp).items() if pid != gone}
-        found = {said: pid for said in (ON_GPU, BESIDE) for pid, reason in reasons.items() if said in reason}
-        if len(found) == len(reasons) == 2:
+        answering = replicas_of(session, temp) - {gone}
+        said = re.findall(rf"Process (\d+) ({ON_GPU}|{BESIDE})", log.read_text())
+        found = {what: int(pid) for pid, what in said if int(pid) in answering}
+        if len(found) == len(answering) == 2:
             return found
-        assert time.monotonic() < until, reasons
+        assert time.monotonic() < until, (answering, said)
         time.sleep(0.2)
 
 
-def why(port: int) -> str:
-    """What a port's replica computes on, in its words; empty: there is none."""
-    try:
-        status, answer = ask(port, "GET", "/readyz")
-        return str(answer["device_reason"]) if status == 200 else ""
-    except (OSError, http.client.HTTPException, ValueError):
-        return ""
-
-
-def ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+def ask(port: int, method: str, path: str, body: Any = None, key: str = "") -> tuple[int, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request(method, path, None if body is None else json.dumps(body))
+        connection.request(method, path, json.dumps(body), {"Authorization": f"Bearer {key}"} if key else {})
         response = connection.getresponse()
         return response.status, json.loads(response.read())
     finally:
         connection.close()
 
 
-def load(port: int, stop: threading.Event, seen: Counter[str]) -> None:
+def load(port: int, key: str, stop: threading.Event, seen: Counter[str]) -> None:
     """Ask on and on; what fails is asked once more."""
     while not stop.is_set():
         for attempt in ("first", "second"):
             try:
-                status, answer = ask(port, "POST", "/v1/score", {"customer_ids": [1, 2]})
+                status, answer = ask(port, "POST", "/v1/score", {"customer_ids": [1, 2]}, key)
                 assert status == 200, answer
                 assert answer["device"] == "cpu"
                 seen[f"{attempt} answered"] += 1
@@ -146,11 +137,13 @@ def test_a_gpu_replica_that_is_killed_under_load_costs_what_was_in_flight_and_wi
     monkeypatch.setenv("MOTHERLODE_HOME", str(settings.home))
     monkeypatch.setenv("MOTHERLODE_PROJECT", settings.project)
     monkeypatch.setenv("REDIS_URL", settings.redis_url)
+    monkeypatch.setenv("MOTHERLODE_TLS", "proxy")
+    _, key = access.add(settings, "shop", ["score"], rate=1e9)
     with serving(settings, server.FAST) as (session, temp):
-        before = both(session, temp)
+        before = both(session, temp, settings.logs / "serve.log")
         on_gpu, beside = before[ON_GPU], before[BESIDE]
         stop, seen = threading.Event(), Counter[str]()
-        asking = [threading.Thread(target=load, args=(settings.port, stop, seen)) for _ in range(CLIENTS)]
+        asking = [threading.Thread(target=load, args=(settings.port, key, stop, seen)) for _ in range(CLIENTS)]
         for each in asking:
             each.start()
         time.sleep(0.5)
@@ -159,7 +152,7 @@ def test_a_gpu_replica_that_is_killed_under_load_costs_what_was_in_flight_and_wi
         stop.set()
         for each in asking:
             each.join()
-        after = both(session, temp, gone=on_gpu)
+        after = both(session, temp, settings.logs / "serve.log", gone=on_gpu)
     failed = sum(count for what, count in seen.items() if what.startswith("first failed"))
     assert failed <= CLIENTS, seen
     assert not [what for what in seen if what.startswith("second failed")], seen

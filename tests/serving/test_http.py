@@ -27,7 +27,8 @@ Client = TestClient[Litestar]
 
 @pytest.fixture
 def client(company: "Company") -> Iterator[Client]:
-    with TestClient(build(company.settings)) as asked:
+    app: Any = build(company.settings)
+    with TestClient(app) as asked:
         yield asked
 
 
