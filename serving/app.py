@@ -215,9 +215,9 @@ def _take_gpu(device: str) -> Compute | None:
     mine = own_gpu(place, gpus, environment({}).get(_VISIBLE))
     if mine is None:
         reason = "The GPUs are other replicas'; this one stands by." if gpus else "Ray sees no GPU here."
-        _log.info("Process %d computes on the CPU. %s", os.getpid(), reason)
+        _log.info("This replica computes on the CPU. %s", reason)
         return Compute("cpu", reason)
-    _log.info("Process %d has GPU %s of its node.", os.getpid(), mine)
+    _log.info("This replica has GPU %s of its node.", mine)
     os.environ[_VISIBLE] = mine  # before anything has called CUDA
     return None
 

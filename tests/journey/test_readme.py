@@ -110,7 +110,7 @@ def test_the_three_journeys(folder: Path, environment: dict[str, str], port: int
     assert (folder / "scores.parquet").exists()
     with serving(folder, environment, port, "serve"):
         answers = [json.loads(shell(line.replace(":8000", f":{port}"))) for line in commands("The application")]
-    score, recommend, features, portrait = answers
+    score, recommend, features, portrait, marketing = answers
     _assert_equal_scores(folder / "scores.parquet", score["results"])
     assert score["device"] == "cpu"
     assert score["results"][0]["status"] == "ok"
@@ -122,6 +122,7 @@ def test_the_three_journeys(folder: Path, environment: dict[str, str], port: int
     assert [status == "present" for status in features["features"]["rfm"]["status"]] == known
     assert known[0]
     assert portrait["customer_id"] == recommend["results"][0]["customer_id"]
+    assert marketing["results"][0]["source"] == "personal", "nobody withdrew"
 
 
 def test_a_second_run_reuses_what_is_valid_and_serves(

@@ -21,6 +21,7 @@ from motherlode import access
 from motherlode.settings import Settings
 from serving import server
 from serving.processes import free_port, record_path
+from serving.sight.logs import LOG
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Company
@@ -45,7 +46,7 @@ app.deploy = apply
 app.main(int(sys.argv[1]))
 """
 """What KubeRay tells a Ray that has a GPU."""
-ON_GPU, BESIDE = "has GPU 0 of its node", "computes on the CPU. The GPUs are other replicas'"
+ON_GPU, BESIDE = "This replica has GPU 0", "This replica computes on the CPU. The GPUs are other replicas'"
 """What a replica says of itself in the log."""
 CLIENTS = 4
 
@@ -95,8 +96,12 @@ def both(session: int, temp: Path, log: Path, gone: int | None = None) -> dict[s
     until = time.monotonic() + 30
     while True:
         answering = replicas_of(session, temp) - {gone}
-        said = re.findall(rf"Process (\d+) ({ON_GPU}|{BESIDE})", log.read_text())
-        found = {what: int(pid) for pid, what in said if int(pid) in answering}
+        said = {
+            each["process"]: each["message"]
+            for each in map(json.loads, log.read_text().splitlines())
+            if "This replica" in each["message"]
+        }
+        found = {what: pid for what in (ON_GPU, BESIDE) for pid in answering if said[pid].startswith(what)}
         if len(found) == len(answering) == 2:
             return found
         assert time.monotonic() < until, (answering, said)
@@ -108,7 +113,8 @@ def ask(port: int, method: str, path: str, body: Any = None, key: str = "") -> t
     try:
         connection.request(method, path, json.dumps(body), {"Authorization": f"Bearer {key}"} if key else {})
         response = connection.getresponse()
-        return response.status, json.loads(response.read())
+        content = response.read()
+        return response.status, json.loads(content) if response.status == 200 else content
     finally:
         connection.close()
 
@@ -126,6 +132,7 @@ def load(port: int, key: str, stop: threading.Event, seen: Counter[str]) -> None
                 break
             except (OSError, http.client.HTTPException, AssertionError, ValueError) as error:
                 seen[f"{attempt} failed: {error!r}"] += 1
+                time.sleep(0.25)  # a client that asks again does not do so at once
 
 
 def test_a_gpu_replica_that_is_killed_under_load_costs_what_was_in_flight_and_with_one_retry_nothing(
@@ -140,7 +147,7 @@ def test_a_gpu_replica_that_is_killed_under_load_costs_what_was_in_flight_and_wi
     monkeypatch.setenv("MOTHERLODE_TLS", "proxy")
     _, key = access.add(settings, "shop", ["score"], rate=1e9)
     with serving(settings, server.FAST) as (session, temp):
-        before = both(session, temp, settings.logs / "serve.log")
+        before = both(session, temp, settings.logs / LOG)
         on_gpu, beside = before[ON_GPU], before[BESIDE]
         stop, seen = threading.Event(), Counter[str]()
         asking = [threading.Thread(target=load, args=(settings.port, key, stop, seen)) for _ in range(CLIENTS)]
@@ -152,7 +159,7 @@ def test_a_gpu_replica_that_is_killed_under_load_costs_what_was_in_flight_and_wi
         stop.set()
         for each in asking:
             each.join()
-        after = both(session, temp, settings.logs / "serve.log", gone=on_gpu)
+        after = both(session, temp, settings.logs / LOG, gone=on_gpu)
     failed = sum(count for what, count in seen.items() if what.startswith("first failed"))
     assert failed <= CLIENTS, seen
     assert not [what for what in seen if what.startswith("second failed")], seen
