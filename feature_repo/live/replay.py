@@ -75,7 +75,7 @@ def drop_over(client: Any, project: str, on_batch: Callable[[], bool] = lambda: 
 
 
 def made_by(settings: Settings) -> str:
-    """Tells states of the view apart that are not made alike: in another format, by other columns or another pseudonym key."""
+    """Tells states of the view apart that are not made alike: by format, columns or pseudonym key."""
     return f"{LIVE.mark}/{settings.identity.key_id}"
 
 
