@@ -87,7 +87,9 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        quick = self._quick.get(scope.get("path", ""))
+        path = scope.get("path", "")
+        # Litestar takes a path with a slash at its end for the same one.
+        quick = self._quick.get(path) or self._quick.get(path.rstrip("/"))
         if quick is None or scope.get("method") != "POST":
             await self._seldom(scope, receive, send)
             return

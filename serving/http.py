@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -53,6 +54,7 @@ from serving.front import DECODER, Front, refusal, template
 from serving.live import Live
 from serving.lock.caller import STATE
 from serving.lock.opening import open_lock
+from serving.lock.policy import AUTO, ON
 from serving.lookup import UnknownServiceError
 from serving.openapi import complete
 from serving.reading import connect, ping
@@ -194,8 +196,12 @@ def build(settings: Settings, compute: Compute | None = None) -> Front:
 
 
 def from_env() -> Front:
-    """The application by the environment's settings, with the embedded Valkey where it names no Redis."""
+    """The application by the environment's settings, with the embedded Valkey where it names no Redis.
+
+    It cannot know where uvicorn listens: the lock is on unless MOTHERLODE_LOCK says off.
+    """
     settings = Settings.from_env()
+    settings = replace(settings, lock=ON if settings.lock == AUTO else settings.lock)
     return build(settings.with_redis(redis_server.ensure(settings)))
 
 

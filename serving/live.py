@@ -15,7 +15,7 @@ from zlib import crc32
 
 import redis.asyncio
 
-from motherlode import bundle, runtime
+from motherlode import audit, bundle, runtime
 from motherlode.api import (
     SERVICE,
     FeaturesAnswer,
@@ -27,13 +27,16 @@ from motherlode.api import (
     ScoreRequest,
 )
 from motherlode.compute import Compute, choose
-from motherlode.errors import BundleError
+from motherlode.errors import BundleError, MotherlodeError
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings
 from serving.breaker import Breaker
 from serving.engine import Engine
 from serving.sight import Sight, unseen
 from serving.trial import Bounds, Sample, objections
+
+REFUSED: Final = "bundle refused"
+"""The action of the audit log's entry."""
 
 _EVERY_S: Final = 1.0
 _LOOKS: Final = 6
@@ -238,6 +241,14 @@ class Live:
     def _refuse(self, version: str, error: Exception) -> None:
         self._refused_version, self.refused = version, str(error)
         _log.error("Bundle %s is refused, %s keeps serving: %s", version, self.engine.version, error)
+        asyncio.get_running_loop().run_in_executor(None, self._tell, version, str(error))
+
+    def _tell(self, version: str, reason: str) -> None:
+        """Put a refusal into the audit log."""
+        try:
+            audit.record(self._settings, REFUSED, version, reason=reason, serving=self.engine.version)
+        except (MotherlodeError, OSError) as error:
+            _log.error("The audit log takes no entry: %s", error)
 
     def _load(self, version: str) -> Engine:
         loaded = bundle.load(self._settings.models / version, self._settings.trusted_keys)

@@ -115,6 +115,9 @@ def _number(value: Any) -> int | float | bool | None:
     return plain  # type: ignore[no-any-return]
 
 
-def iso(us: int) -> str:
-    """Microseconds since 1970 UTC as ISO 8601."""
-    return (_EPOCH + timedelta(microseconds=us)).isoformat()
+def iso(us: int) -> str | None:
+    """Microseconds since 1970 UTC as ISO 8601; None beyond the years 1 to 9999, which a row's 64 bits can hold."""
+    try:
+        return (_EPOCH + timedelta(microseconds=us)).isoformat()
+    except OverflowError:
+        return None

@@ -258,6 +258,8 @@ def _environment(settings: Settings, profile: str, temp: Path) -> dict[str, str]
         # A new cluster asks for a token; by default it would be left in the user's home.
         "RAY_AUTH_TOKEN": os.urandom(32).hex(),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray's default is 15: whatever else runs on the machine then goes before the answers.
+        "RAY_worker_niceness": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
     }
     if profile == SAFE:

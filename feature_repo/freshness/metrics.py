@@ -41,7 +41,7 @@ def _online(of: Callable[[OnlineView], Value]) -> Callable[[ViewFreshness], Valu
 
 
 def _aged(of: Callable[[OnlineView], Value]) -> Callable[[ViewFreshness], Value]:
-    """Of rows that were looked at, where there are any."""
+    """Of rows whose ages are known, where there are any."""
     return lambda it: None if it.online is None or it.online.ages is None else of(it.online)
 
 
@@ -67,7 +67,12 @@ _VIEWS: Final = (
         _aged(lambda it: it.stale),
     ),
     _Gauge("expiring_ratio", "Share of online rows that go stale within a day.", _aged(lambda it: it.expiring)),
-    _Gauge("corrupt_ratio", "Share of online rows that cannot be read.", _aged(lambda it: it.corrupt)),
+    # Where no row at all can be read, none has an age.
+    _Gauge(
+        "corrupt_ratio",
+        "Share of online rows that cannot be read.",
+        _online(lambda it: it.corrupt if it.rows else None),
+    ),
     _Gauge("null_ratio", "Mean share of nulls over the view's features.", _online(lambda it: it.nulls)),
     _Gauge("memory_bytes", "Memory of all its generations, an estimate.", _online(lambda it: it.bytes)),
     _Gauge("generation", "The generation that is read.", _online(lambda it: it.generation)),

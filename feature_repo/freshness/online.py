@@ -58,11 +58,11 @@ class OnlineView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         rows: how many.
         estimated: whether that is an estimate.
-        sampled: how many were looked at.
+        sampled: how many of those looked at are of this format, so that their age is known.
         ages: of those; None where there are none.
-        stale: share that is older than the time to live: read as null.
-        expiring: share that will be so within a day.
-        corrupt: share that cannot be read.
+        stale: share of those that is older than the time to live: read as null.
+        expiring: share of those that will be so within a day.
+        corrupt: share of all that cannot be read.
         nulls: mean share of nulls over the features.
         most_null, most_nulls: the feature that lacks most, and its share.
         bytes: memory of all its generations, an estimate.

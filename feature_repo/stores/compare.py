@@ -133,7 +133,11 @@ def compare(
         sampled=int(both.sum()),
         unchanged=int(unchanged.sum()),
         features=features,
-        refusals=(*_rows(live_rows, shadow_rows, due, thresholds), *_refusals(features, live_rows, thresholds)),
+        refusals=(
+            *_rows(live_rows, shadow_rows, due, thresholds),
+            *(_unread(before, after) if live_rows and shadow_rows and not both.any() else ()),
+            *_refusals(features, live_rows, thresholds),
+        ),
     )
 
 
@@ -205,6 +209,15 @@ def _rows(live: int, shadow: int, sent: int, thresholds: Thresholds) -> list[str
     if live and shadow > live * (1 + thresholds.gained):
         found.append(f"it has {shadow:,} rows, what is read {live:,}: more than {thresholds.gained:.0%} are added")
     return found
+
+
+def _unread(before: _Side, after: _Side) -> list[str]:
+    """Why nothing could be compared, where both sides have rows."""
+    if not before.there.any():
+        return ["no row of what is read can be read to compare it: `motherlode materialize` first, or --force"]
+    if not after.there.any():
+        return ["no row of it can be read"]
+    return ["none of the entities looked at has a row that can be read on both sides"]
 
 
 def _refusals(features: Iterable[Feature], live: int, thresholds: Thresholds) -> list[str]:

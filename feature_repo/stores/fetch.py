@@ -6,7 +6,7 @@ Feast's own readers know *present* and *not found* alone. Here null, stale, unkn
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +26,10 @@ from motherlode.packed import FEW, Column, Schema, Status, Values, ViewRows, dec
 _SECOND: Final = 1_000_000
 """Microseconds."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_KEPT: Final = 256
+"""Ways of splitting a view's columns that are remembered: one a question and what some of its rows lack."""
+
+_Columns = tuple[Column, ...]
 
 _STATUS: Final = np.array([STATUS[status] for status in Status], dtype=np.uint8)
 
@@ -198,11 +202,20 @@ def _few(asked: Question, rows: Sequence[bytes | None], schemas: Mapping[int, Sc
 
 def _answer(asked: Question, rows: Sequence[bytes | None], schemas: Mapping[int, Schema], now_us: int) -> Answers:
     lacking = _lacking(asked, rows, schemas)
-    shared = [column for column in asked.columns if column not in lacking] if lacking else asked.columns
+    shared, apart = _parts(asked.columns, frozenset(lacking)) if lacking else (asked.columns, ())
     view = decode(rows, shared, schemas, now_us=now_us, ttl_us=asked.ttl_us)
     # A column that some rows were written without is read apart, so that it costs the others nothing.
-    alone = {column.name: decode(rows, [column], schemas, now_us=now_us, ttl_us=asked.ttl_us) for column in lacking}
+    alone = {each[0].name: decode(rows, each, schemas, now_us=now_us, ttl_us=asked.ttl_us) for each in apart}
     return Answers(asked, view, alone)
+
+
+@lru_cache(_KEPT)
+def _parts(columns: _Columns, lacking: frozenset[Column]) -> tuple[_Columns, tuple[_Columns, ...]]:
+    """The columns that all rows have, and each of the others alone; the same tuples again, as `decode` knows those."""
+    return (
+        tuple(column for column in columns if column not in lacking),
+        tuple((column,) for column in columns if column in lacking),
+    )
 
 
 def _lacking(asked: Question, rows: Sequence[bytes | None], schemas: Mapping[int, Schema]) -> set[Column]:

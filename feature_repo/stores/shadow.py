@@ -24,6 +24,7 @@ from motherlode.online.keys import complete_key, entity_of
 from motherlode.online.live import Live
 from motherlode.online.writer import OnlineWriter, Target
 from motherlode.packed import HEADER_SIZE, event_us_of
+from motherlode.packed.header import current
 
 _BATCH: Final = 1000
 """Keys looked at, or removed, in one round trip."""
@@ -128,7 +129,7 @@ def rollback(
         View → the number of the generation that is read now.
 
     Raises:
-        StoreError: a view has no previous generation.
+        StoreError: a view has no previous generation, or one of which no row can be read.
     """
     now = live.read(client, project)
     for target in targets:
@@ -138,6 +139,8 @@ def rollback(
                 "One is kept from a flip (`motherlode materialize --shadow`) until the next, or --drop-previous.",
             )
     back = {target.view: now.previous[target.view] for target in targets}
+    for view, number in back.items():
+        _require_readable(client, project, view, number)
     _doom(client, project, list(back), previous=False)  # a shadow that a killed run left
 
     # First every write goes to both, so that nothing is lost between the copy and the flip.
@@ -161,6 +164,24 @@ def rollback(
         raise
     sweep(client, project, targets)
     return back
+
+
+def _require_readable(client: Any, project: str, view: str, generation: int) -> None:
+    """Check that some row of a generation is of this format, by the first that are met: it was written in one, or two.
+
+    Raises:
+        StoreError: none is.
+    """
+    keys = next(_chunks(keys_of(client, project, view, generation)), [])
+    with client.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.getrange(key, 0, HEADER_SIZE - 1)
+        heads = [head for head in pipeline.execute() if head]
+    if heads and not any(map(current, heads)):
+        raise StoreError(
+            f"Generation {generation} of view {view!r} is of another version's format: none of its rows can be read.",
+            "What is read stays. `motherlode materialize --drop-previous` frees it.",
+        )
 
 
 def carry(client: Any, project: str, target: Target, writer: OnlineWriter, generation: int, after: int) -> int:

@@ -98,7 +98,7 @@ def _show(console: Console, settings: Settings, found: Freshness) -> None:
     for view in found.views:
         table.add_row(*_row(view, found.at))
     console.print(table)
-    for line in (_store(found), _stream(found), _bundle(settings)):
+    for line in (_unreadable(found), _store(found), _stream(found), _bundle(settings)):
         if line:
             console.print(line, soft_wrap=True, highlight=False)
 
@@ -137,6 +137,17 @@ def _span(seconds: float | None) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:,.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def _unreadable(found: Freshness) -> str:
+    shares = [(view.name, view.online.corrupt) for view in found.views if view.online and view.online.corrupt]
+    if not shares:
+        return ""
+    told = ", ".join(f"{_share(share)} of {name}" for name, share in shares)
+    return (
+        f"Online rows that cannot be read: {told}. After an upgrade run `motherlode materialize`, "
+        "and of the live view `motherlode stream`; damaged rows are replaced by `motherlode materialize --shadow`."
+    )
 
 
 def _store(found: Freshness) -> str:

@@ -1,7 +1,7 @@
 """A few rows, read one by one without NumPy, which takes longer to set up a column than to read one row."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import accumulate
 from operator import itemgetter
 from struct import Struct
@@ -18,7 +18,7 @@ from motherlode.packed.records import IN_MEMORY, NOTHING, SEED, ManyRows, beyond
 from motherlode.packed.rows import Status, ViewRows
 from motherlode.packed.variable import numeric, reader, to_array, to_list
 
-_CODES: Final = {"|u1": "?", "<i4": "i", "<i8": "q", "<f4": "f", "<f8": "d"}
+_CODES: Final = {"<i4": "i", "<i8": "q", "<f4": "f", "<f8": "d"}
 """NumPy type of a number in a row → its code in `struct`."""
 _LENGTH_CODES: Final = {1: "B", 2: "H", 4: "I"}
 _HEADER: Final = f"<I{EVENT.start - FORM}xq{CREATED.stop - CREATED.start}x"
@@ -26,7 +26,6 @@ _CRC, _EVENT, _BITS, _FIRST = 0, 1, 2, 3
 """Places in a record: those of the header that matter, and the first number."""
 _EXACT: Final = 2**53
 """Up to here a whole number is the same as a Python float, through which it goes to float32."""
-_WAYS: Final = 256
 
 PRESENT, UNKNOWN, STALE, CORRUPT = map(int, Status)
 
@@ -108,10 +107,6 @@ class Line:
         if bits & self._null:
             values = [None if bits & bit else value for bit, value in zip(self._nulls, values, strict=True)]
         return event, values
-
-
-line_of: Final = lru_cache(_WAYS)(Line)
-"""The line of some wanted columns; remembered, since a reader asks for the same again and again."""
 
 
 class FewRows(ViewRows):

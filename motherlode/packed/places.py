@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from motherlode.packed.forms import Form
 _KEPT: Final = 64
 """Ways of reading that are remembered; beyond, they are worked out anew."""
 BOOL: Final = "bool"
+
+_Made = TypeVar("_Made")
 
 Indices = npt.NDArray[np.int64] | slice
 """Which of several; a slice where they lie side by side, which is faster."""
@@ -79,6 +81,14 @@ class Wanted:
     columns: tuple[Column, ...]
     positions: npt.NDArray[np.int64]
     _blocks: dict[tuple[str, ...], Block] = field(default_factory=dict)
+    _made: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, make: Callable[["Wanted"], _Made]) -> _Made:
+        """What `make` makes of this; made once, and kept as long as this is."""
+        found: _Made | None = self._made.get(make)
+        if found is None:
+            found = self._made[make] = make(self)
+        return found
 
     def side_by_side(self, names: tuple[str, ...]) -> Block:
         """How some of these columns are read side by side.

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from motherlode.packed.columns import Column
-from motherlode.packed.header import MARK, MARK_SIZE, fingerprint_in, mark_of
-from motherlode.packed.lines import CORRUPT, PRESENT, STALE, UNKNOWN, Asked, FewRows, Line, line_of
+from motherlode.packed.header import MARK_SIZE, fingerprint_in, mark_of
+from motherlode.packed.lines import CORRUPT, PRESENT, STALE, UNKNOWN, Asked, FewRows, Line
 from motherlode.packed.places import Wanted
 from motherlode.packed.records import Group, ManyRows
 from motherlode.packed.rows import ViewRows
@@ -61,10 +61,10 @@ def _few(
     for row in rows:
         event, held, status = 0, None, UNKNOWN if row is None else CORRUPT
         if row is not None:
-            mark = row[MARK]
+            mark = mark_of(row)
             if mark not in lines:
                 served = _served(mark, wanted, schemas)
-                lines[mark] = None if served is None else line_of(served)
+                lines[mark] = None if served is None else served.once(Line)
             line = lines[mark]
             if line is not None and (found := line.read(row)) is not None:
                 asked, view, (event, held), status = line.asked, line.view, found, PRESENT

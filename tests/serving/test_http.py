@@ -15,9 +15,11 @@ import uvicorn
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from motherlode import access
 from motherlode.api import MAX_BODY
+from serving.audit import asked_for
 from serving.engine import Engine
-from serving.http import build
+from serving.http import build, from_env
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Company
@@ -218,6 +220,29 @@ def test_other_paths_and_methods_are_refused_in_the_same_form(client: Client) ->
     assert (nowhere.status_code, nowhere.json()["error"]["path"]) == (404, "/v1/nowhere")
     assert client.get("/v1/score").status_code == 405
     assert client.get("/v1/score").json()["error"]["remedy"]
+
+
+def test_a_slash_at_the_end_is_the_same_path_and_written_down_as_it(company: "Company") -> None:
+    app: Any = build(company.settings)
+    with TestClient(app) as asked:
+        answer = asked.post("/v1/score/", json={"customer_ids": [1]})
+    assert answer.json()["results"][0]["status"] == "ok"
+    assert [entry.subject for entry in asked_for(company.settings, 1)] == ["/v1/score"]
+
+
+def test_under_uvicorn_alone_the_lock_is_on_unless_it_is_told_to_be_off(
+    company: "Company", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOTHERLODE_HOME", str(company.settings.home))
+    monkeypatch.setenv("REDIS_URL", str(company.settings.redis_url))
+    access.add(company.settings, "an application", ("score",))
+    locked: Any = from_env()
+    with TestClient(locked) as asked:
+        assert asked.post("/v1/score", json={"customer_ids": [1]}).status_code == 401
+    monkeypatch.setenv("MOTHERLODE_LOCK", "off")
+    open_to_all: Any = from_env()
+    with TestClient(open_to_all) as asked:
+        assert asked.post("/v1/score", json={"customer_ids": [1]}).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["TRACE", "PUT", "GET"])

@@ -12,7 +12,7 @@ import pytest
 from motherlode import audit, bundle
 from motherlode.api import Campaign, ScoreRequest
 from motherlode.errors import BundleError
-from serving.live import Live, Pace
+from serving.live import REFUSED, Live, Pace
 from serving.reading import connect
 from serving.trial import Bounds
 from training import publish
@@ -309,6 +309,10 @@ def test_a_bundle_whose_answers_are_shifted_never_serves(company: "Company") -> 
             assert {version for _, version in shop.answers} == {"v1"}
             await shop.served.refresh()
             assert shop.served.engine.version == "v1", "it is not tried again"
+            await asyncio.sleep(0.2)
+            (told,) = [each for each in audit.read(company.settings) if each.action == REFUSED]
+            assert (told.subject, told.details["serving"]) == ("v2", "v1")
+            assert "shifted" in str(told.details["reason"])
 
     asyncio.run(run())
 

@@ -79,6 +79,12 @@ def test_a_null_and_a_number_that_is_none_are_null() -> None:
     assert paint(Status.PRESENT, {"share": float("inf")}).values["share"] is None
 
 
+def test_a_time_that_is_no_date_is_null_and_spoils_no_other_value() -> None:
+    for time in (2**62, -(2**62)):
+        view = paint(Status.PRESENT, {**FULL, "since": time})
+        assert (view.values["since"], view.values["share"]) == (None, 0.1)
+
+
 def test_each_status_has_its_word_and_its_age() -> None:
     assert (paint(Status.STALE, {}).status, paint(Status.STALE, {}).age_s) == ("stale", 60.0)
     assert (paint(Status.UNKNOWN, {}).status, paint(Status.UNKNOWN, {}).age_s) == ("unknown", None)

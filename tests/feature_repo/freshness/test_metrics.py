@@ -83,6 +83,15 @@ def test_every_value_arrives_under_its_view() -> None:
     assert {key: found[key] for key in wanted} == wanted
 
 
+def test_rows_of_which_none_can_be_read_are_told() -> None:
+    unreadable = OnlineView(rows=4, corrupt=1.0)
+    (view,) = (msgspec.structs.replace(each, online=unreadable) for each in FULL.views if each.name == "rfm")
+    found = samples(msgspec.structs.replace(FULL, views=(view,)))
+    assert found["motherlode_feature_corrupt_ratio", "rfm"] == 1
+    assert ("motherlode_feature_stale_ratio", "rfm") not in found
+    assert samples(FULL)["motherlode_feature_corrupt_ratio", "rfm"] == 0
+
+
 def test_what_is_not_known_is_left_out_and_never_zero() -> None:
     names = {key[0] for key in samples(FULL) if NAME in key}
     assert names == {

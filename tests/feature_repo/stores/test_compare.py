@@ -7,8 +7,10 @@ import pytest
 
 from feature_repo.stores.compare import Comparison, Thresholds, compare
 from motherlode import redis_server
+from motherlode.online.keys import row_key
 from motherlode.online.writer import OnlineWriter, Target
-from motherlode.packed import Column, Schema, Values, encode
+from motherlode.packed import FORMAT_VERSION, Column, Schema, Values, encode
+from motherlode.packed.header import FORM
 from motherlode.redis_server import connect
 
 N = 1000
@@ -126,3 +128,27 @@ def test_a_feature_of_another_type_is_refused(client: Any) -> None:
     put(client, 0, "int64", np.arange(N))
     put(client, 1, "float64", np.arange(float(N)), event=2)
     assert "'x' is retyped" in compared(client).refusals[0]
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "said"), [(0, "no row of what is read can be read"), (1, "no row of it can be read")]
+)
+def test_a_side_of_which_no_row_can_be_read_is_refused_and_not_taken_for_alike(
+    client: Any, unreadable: int, said: str
+) -> None:
+    for generation in (0, 1):
+        put(client, generation, "float64", np.ones(N))
+    assert compared(client).refusals == ()
+    for i in range(N):
+        client.setrange(row_key("p", "v", f"{i}", unreadable), FORM, bytes([FORMAT_VERSION - 1]))
+    told = compared(client)
+    assert told.sampled == 0
+    assert said in " ".join(told.refusals)
+
+
+def test_sides_that_share_no_entity_are_refused(client: Any) -> None:
+    put(client, 0, "float64", np.ones(N))
+    put(client, 1, "float64", np.ones(N))
+    for i in range(N):
+        client.rename(row_key("p", "v", f"{i}", 1), row_key("p", "v", f"other {i}", 1))
+    assert compared(client).refusals == ("none of the entities looked at has a row that can be read on both sides",)

@@ -3,12 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.value_type import ValueType
 
 from feature_repo.stores.dtypes import KINDS
 from feature_repo.stores.fetch import Answers, Question, answer
-from motherlode.packed import Column, Schema, Values, encode
+from motherlode.packed import Column, Schema, Values, encode, unpacking
+from motherlode.packed.lines import Line
+from motherlode.packed.places import Wanted
 
 X, Y = Column("x", "float64"), Column("y", "float64")
 DOUBLE = KINDS[ValueType.DOUBLE]
@@ -80,3 +83,20 @@ def test_an_entity_that_is_asked_for_twice_is_answered_twice() -> None:
     assert values(placed, "y") == [None, 2.0, 2.0]
     assert statuses(placed, "y") == [FieldStatus.NOT_FOUND, FieldStatus.PRESENT, FieldStatus.PRESENT]
     assert placed.event_us.tolist() == [0, NOW, NOW]
+
+
+def test_how_rows_that_lack_a_column_are_read_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Counted(Line):
+        def __init__(self, wanted: Wanted) -> None:
+            made.append(wanted.columns)
+            super().__init__(wanted)
+
+    monkeypatch.setattr(unpacking, "Line", Counted)
+    old, new = Schema("counted", (X,)), Schema("counted", (X, Y))
+    rows = [row(old, x=1.0), row(new, x=2.0, y=3.0)]
+    for _ in range(3):
+        (found,) = answer([question(2)], [rows], book(old, new), NOW)
+        assert (values(found, "x"), values(found, "y")) == ([1.0, 2.0], [None, 3.0])
+    assert sorted(made, key=str) == [(X,), (X,), (Y,)]

@@ -24,6 +24,8 @@ from motherlode.errors import DataError, StoreError
 from motherlode.online import live
 from motherlode.online.keys import of_key, row_key
 from motherlode.online.reader import now_us
+from motherlode.packed import FORMAT_VERSION
+from motherlode.packed.header import FORM
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
 
@@ -199,6 +201,20 @@ def test_a_rollback_that_fails_keeps_what_it_was_to_restore(
     assert xs(repo, ["7", "3"]) == [7.0, 33.0]
     assert rollout.back(repo.store) == {"v": 1}  # and what was read until then is kept whole
     assert xs(repo, ["7", "3"]) == [7.5, 33.0]
+
+
+def test_a_generation_of_which_no_row_can_be_read_is_not_rolled_back_to(repo: Any, at: datetime, client: Any) -> None:
+    rolled_forward(repo, at)
+    kept = list(client.scan_iter(f"{repo.project}/v/0/*"))
+    for key in kept:
+        client.setrange(key, FORM, bytes([FORMAT_VERSION - 1]))
+    with pytest.raises(StoreError, match="Generation 0 of view 'v' is of another version's format"):
+        rollout.back(repo.store)
+    now_live = live.read(client, repo.project)
+    assert (now_live.views, now_live.shadows, now_live.previous) == ({"v": 1}, {}, {"v": 0})
+    assert xs(repo, ["7"]) == [7.5]
+    client.setrange(kept[0], FORM, bytes([FORMAT_VERSION]))
+    assert rollout.back(repo.store) == {"v": 0}
 
 
 KILLED = """

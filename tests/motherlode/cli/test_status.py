@@ -50,6 +50,7 @@ def test_an_empty_home_has_every_view_and_fits_a_hundred_columns(
     code, shown, _ = run(capsys, home)
     assert code == 0
     assert "price_sensitivity" in shown and "Bundle: none." in shown and "Store: " in shown
+    assert "cannot be read" not in shown
     assert max(map(len, shown.splitlines())) <= 100 and "…" not in shown.replace(str(home), "")
 
 
@@ -66,6 +67,8 @@ def test_json_and_metrics_hold_what_the_table_shows(home: Path, capsys: pytest.C
         code, shown, _ = run(capsys, home, "--prometheus")
         assert code == 0 and values(shown)["motherlode_online_up"] == 1
         assert 'motherlode_feature_online_rows{view="rfm"} 1.0\n' in shown
+        assert 'motherlode_feature_corrupt_ratio{view="rfm"} 1.0\n' in shown
+        assert "Online rows that cannot be read: 100% of rfm." in run(capsys, home)[1]
 
 
 def test_a_metrics_file_is_written_in_one_step(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -440,6 +440,7 @@ def _start(company: Any, port: int) -> subprocess.Popen[bytes]:
     environment = os.environ | {
         "MOTHERLODE_HOME": str(company.settings.home),
         "REDIS_URL": company.settings.redis_url,
+        "MOTHERLODE_LOCK": "off",
     }
     options = ["--port", str(port), "--log-level", "critical"]
     return subprocess.Popen([*command, *options], env=environment, stderr=subprocess.DEVNULL)
