@@ -213,7 +213,9 @@ class Consumer:
         restore(self._client, self._settings.project, self._tombstones)
         last = self._group.done_up_to
         after: int | None = 0
-        if not anew and self._landed and self._group.read(_STATE) != made_by(self._settings).encode():
+        held = self._group.read(_STATE)
+        # Where nothing has landed yet, rows may have been made otherwise all the same.
+        if not anew and (self._landed or held is not None) and held != made_by(self._settings).encode():
             self._group.take(1, after=_NOTHING)  # the lease alone
             self._replay()
         self._rows.declare()

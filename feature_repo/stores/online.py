@@ -117,7 +117,7 @@ class MotherlodeOnlineStore(OnlineStore):
         packer = Packer(table)
         packed = packer.from_feast(data, now_us())
         writer = self.writer(config)
-        # Said with every batch, since Redis may have lost it: one round trip, and no row without its schema.
+        # Said with every batch, since Redis may have lost it: two round trips, and no row without its schema.
         writer.declare(packer.schema, packer.target)
         writer.write(packer.target, packed.entities, packed.rows, packed.forget_at_ms)
         if progress:

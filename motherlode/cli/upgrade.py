@@ -1,5 +1,6 @@
 """`motherlode upgrade`: the state of an older version → this one's."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -16,7 +17,11 @@ from motherlode.cli.stages import Stages
 from motherlode.compute import choose
 from motherlode.errors import MotherlodeError, StoreError
 from motherlode.lock import exclusive
-from motherlode.redis_server import running
+from motherlode.online import live
+from motherlode.online.keys import complete_key
+from motherlode.online.reader import mget
+from motherlode.packed import FORMAT_VERSION
+from motherlode.redis_server import connect, running
 from motherlode.runtime import verify
 from motherlode.settings import Settings
 
@@ -38,7 +43,7 @@ def upgrade(dry_run: bool, home: Path | None, device: str | None) -> None:
     landed = warehouse.landing(settings)
     if landed is None:
         state.read(settings)  # an unknown layout is an error
-        console.print(f"{settings.home} is of layout {state.VERSION}: there is nothing to upgrade.", soft_wrap=True)
+        _upgrade_rows(settings, console, dry_run=dry_run)
         return
     if not warehouse.flipped(settings):
         warehouse.check(settings, landed)
@@ -47,6 +52,36 @@ def upgrade(dry_run: bool, home: Path | None, device: str | None) -> None:
         return
     with exclusive(settings), running(settings) as bound:
         _upgrade(bound, landed, console)
+
+
+def _upgrade_rows(settings: Settings, console: Console, *, dry_run: bool) -> None:
+    """Online rows of another version, in a home whose folders are this one's."""
+    with ExitStack() as held:
+        views: list[str] = []
+        if manifest.read(settings).views:
+            if not dry_run:
+                held.enter_context(exclusive(settings))
+            settings = held.enter_context(running(settings))
+            views = _written_otherwise(settings)
+        if not views:
+            console.print(f"{settings.home} is of layout {state.VERSION}: there is nothing to upgrade.", soft_wrap=True)
+            return
+        told = f"Online rows of {', '.join(views)} are of another version's format"
+        if dry_run:
+            console.print(f"{told}: they would be sent again. Nothing was done.", soft_wrap=True, highlight=False)
+            return
+        console.print(f"{told}, and are sent again.", soft_wrap=True, highlight=False)
+        pipeline.materialise(settings, Stages(console))
+
+
+def _written_otherwise(settings: Settings) -> list[str]:
+    """Views that were written whole, in another format than this version's."""
+    views = sorted(manifest.read(settings).views)
+    with connect(settings) as client:
+        read = live.read(client, settings.project)
+        marks = mget(client, [complete_key(settings.project, view, read.generation(view)) for view in views])
+    mine = f"{FORMAT_VERSION}-".encode()
+    return [view for view, mark in zip(views, marks, strict=True) if mark is not None and not mark.startswith(mine)]
 
 
 def _upgrade(settings: Settings, landed: warehouse.Landing, console: Console) -> None:

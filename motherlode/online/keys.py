@@ -9,7 +9,7 @@
     <project>/@live                                     which generation of each view is read (`motherlode.online.live`)
     <project>/@schema/<fingerprint>                     a schema, as JSON
     <project>/@view/<view>                              the schema that a view is written with now, as JSON
-    <project>/@complete/<view>/<generation>             the fingerprint with which it was last written as a whole
+    <project>/@complete/<view>/<generation>             how it was last written whole: format, fingerprint, keep time
     <project>/@erasure                                  which key the guards' digests are made by
     <project>/@flipped/<view>                           for a minute after a flip (`motherlode.online.generations`)
     <project>/@suppressed                               set: items that nobody is recommended, by their ids
@@ -130,7 +130,7 @@ def current_schema_key(project: str, view: str) -> str:
 
 
 def complete_key(project: str, view: str, generation: int = 0) -> str:
-    """The fingerprint with which a generation of a view was last written as a whole."""
+    """How a generation of a view was last written whole: in which format, with which columns, kept for how long."""
     return f"{project}/@complete/{view}/{generation}"
 
 

@@ -97,6 +97,8 @@ class OnlineWriter:
     def declare(self, schema: Schema, target: Target) -> None:
         """Keep the schema, so that readers can look it up by a row's fingerprint. Two round trips.
 
+        What lies there damaged is put right.
+
         Raises:
             SchemaError: another schema has the same fingerprint; nothing is kept.
         """
@@ -104,7 +106,7 @@ class OnlineWriter:
         held: Any = self._client.set(key, data, nx=True, get=True)
         if held is not None and held != data:
             other = _intact(held, schema.fingerprint)
-            if other is not None:
+            if other is not None and other != schema:
                 raise SchemaError(
                     f"Views {schema.view!r} and {other.view!r} have the schema fingerprint {schema.fingerprint:08x}.",
                     f"Rename a column of {schema.view!r}: rows are told apart by fingerprints of 32 bits.",

@@ -220,7 +220,6 @@ def _indices(places: Sequence[int]) -> Indices:
 
 
 def no_number(name: str, view: str) -> SchemaError:
-    """What is wrong with a matrix of that column."""
-    return SchemaError(
-        f"Column {name!r} of view {view!r} is no number that was asked for.", "Leave it out of the matrix."
-    )
+    """What is wrong with a matrix of that column; "" is a view that no row was there to tell."""
+    where = f" of view {view!r}" if view else ""
+    return SchemaError(f"Column {name!r}{where} is no number that was asked for.", "Leave it out of the matrix.")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motherlode.packed.columns import FIXED, Column, Values
-from motherlode.packed.places import BOOL, Run, Wanted
+from motherlode.packed.places import BOOL, Run, Wanted, no_number
 from motherlode.packed.rows import Status, ViewRows
 from motherlode.packed.variable import BYTEWISE, numeric, to_list, unpacker
 
@@ -92,6 +92,10 @@ class ManyRows(ViewRows):
         wanted = tuple(names)
         if self._one:
             return self._groups[0].matrix(wanted)
+        if not self._groups:  # which check it where there are any
+            for name in wanted:
+                if self._dtypes.get(name) not in FIXED:
+                    raise no_number(name, "")
         out = np.full((self._n, len(wanted)), np.nan, dtype=np.float32)
         for group in self._groups:
             out[group.at] = group.matrix(wanted)

@@ -15,6 +15,7 @@ import redis
 from feature_repo.live import consumer
 from feature_repo.live.consumer import Consumer, Progress
 from feature_repo.live.group import Group, NotMineError
+from feature_repo.live.replay import made_by
 from feature_repo.live.rows import TARGET, LiveRows
 from feature_repo.live.state import Row, pack
 from feature_repo.warehouse import events as segments
@@ -26,6 +27,8 @@ from motherlode.lock import exclusive
 from motherlode.online.keys import entity_text
 from motherlode.online.tombstones import Tombstone, Tombstones, of_customer
 from motherlode.online.writer import OnlineWriter
+from motherlode.packed import FORMAT_VERSION
+from motherlode.packed.header import FORM
 from motherlode.settings import Settings
 from tests.feature_repo.live.shop import Shop, event, expected, known, online_key, some
 
@@ -322,6 +325,27 @@ def test_under_a_pseudonym_key_rows_are_known_by_pseudonyms_and_a_new_key_makes_
     shop.send([event(2, 7)])
     assert shop.drain().replayed == 1
     assert shop.rows().keys() == {shop.settings.identity.join_key(7)}
+    (row,) = known(shop.rows()).values()
+    assert row["events"] == 2
+
+
+@pytest.mark.parametrize("landed", [False, True])
+def test_rows_of_another_format_are_made_anew_whether_or_not_anything_has_landed(shop: Shop, landed: bool) -> None:
+    """The consumer of the version before was killed before its first landing, or after it."""
+    shop.send([event(1, 7)])
+    if landed:
+        shop.drain()
+    else:
+        taken(shop)
+    key, project = online_key(shop.settings, "7"), shop.settings.project
+    shop.client.setrange(key, FORM, bytes([FORMAT_VERSION - 1]))
+    mine = made_by(shop.settings)
+    former = mine.removeprefix(f"{FORMAT_VERSION}-")
+    assert former != mine
+    shop.client.hset(consumer_key(project), "state", f"{FORMAT_VERSION - 1}-{former}")
+    shop.send([event(2, 7)])
+    done = shop.drain()
+    assert (done.damaged, done.landed, done.replayed) == (0, 2 - landed, int(landed))
     (row,) = known(shop.rows()).values()
     assert row["events"] == 2
 

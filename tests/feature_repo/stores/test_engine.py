@@ -124,7 +124,8 @@ def test_a_view_that_redis_lost_or_holds_with_other_columns_is_written_whole(rep
     assert xs(repo, ["a", "b"], "v:y") == [10.0, 20.0]
 
 
-def test_rows_of_an_earlier_format_are_replaced_by_the_next_run(repo: Any, client: Any) -> None:
+@pytest.mark.parametrize("own", [False, True])
+def test_rows_of_an_earlier_format_are_replaced_by_the_next_run(repo: Any, client: Any, own: bool) -> None:
     """Rows with times that are no times of this format, and the mark of a view that was written whole in it."""
     end = now()
     repo.apply(repo.view("v", history(("a", end - DAY, 1.0), ("b", end - DAY, 2.0)), ttl=30 * DAY))
@@ -133,7 +134,11 @@ def test_rows_of_an_earlier_format_are_replaced_by_the_next_run(repo: Any, clien
         former = bytearray(client.get(key))
         former[FORM : FORM + 4] = (FORMAT_VERSION - 1).to_bytes(4, "little")
         client.set(key, bytes(former) + b"\x7f" * 32)
-    client.set(complete_key(repo.project, "v"), "0123456789abcdef 5616000000000")
+    complete = complete_key(repo.project, "v")
+    # As this view's mark is, but for the format; and as the first format's marks were.
+    former_mark = client.get(complete).replace(f"{FORMAT_VERSION}-".encode(), f"{FORMAT_VERSION - 1}-".encode(), 1)
+    assert former_mark != client.get(complete)
+    client.set(complete, former_mark if own else "0123456789abcdef 5616000000000")
     assert xs(repo, ["a", "b"]) == [None, None]
     repo.store.materialize_incremental(now())
     assert xs(repo, ["a", "b"]) == [1.0, 2.0]

@@ -16,6 +16,7 @@ import yaml
 
 from feature_repo.stores import resume, rollout, sink, stream
 from motherlode.online.writer import OnlineWriter
+from motherlode.packed import FORMAT_VERSION, schema
 from motherlode.redis_server import connect
 
 TIME = pl.Datetime("us", "UTC")
@@ -135,6 +136,12 @@ def test_other_work_begins_anew(cut: Any, monkeypatch: pytest.MonkeyPatch) -> No
     rows(N + 1).write_parquet(cut.mart / "v.parquet")
     assert sent(cut, monkeypatch) == N + 1
     assert xs(cut, N + 1) == [1.0] * (N + 1)
+
+
+def test_rows_in_another_format_are_other_work(cut: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "FORMAT_VERSION", FORMAT_VERSION + 1)
+        assert sent(cut, monkeypatch) == N
 
 
 def test_rows_that_redis_lost_meanwhile_are_sent_again(cut: Any, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -281,6 +281,15 @@ def test_what_was_pushed_survives_a_flip_and_a_rollback(repo: Any, at: datetime)
     assert xs(repo, ["3", "4"]) == [33.0, 44.0]
 
 
+def test_pushed_rows_of_another_format_are_not_carried_into_a_shadow(repo: Any, at: datetime, client: Any) -> None:
+    for key in ("3", "pushed alone"):
+        push(repo, key, now(), 33.0)
+        client.setrange(row_key(repo.project, "v", key), FORM, bytes([FORMAT_VERSION - 1]))
+    assert shadow(repo, end=at + HOUR).flipped
+    assert xs(repo, ["3", "pushed alone"]) == [3.0, None]
+    assert not client.exists(row_key(repo.project, "v", "pushed alone", 1))
+
+
 def test_pushes_during_a_shadow_go_to_both(repo: Any, at: datetime, client: Any) -> None:
     targets = rollout.targets_of(rollout.chosen(repo.store))
     numbers = generations.begin(client, repo.project, targets)

@@ -18,6 +18,9 @@ from feature_repo.mart.manifest import Built, Manifest, Piece
 from motherlode import audit, names
 from motherlode.cli.main import main
 from motherlode.online import live
+from motherlode.online.keys import complete_key
+from motherlode.packed import FORMAT_VERSION
+from motherlode.packed.header import FORM
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
 
@@ -110,6 +113,23 @@ def test_the_way_of_a_new_generation(settings: Settings, run: Any) -> None:
     code, shown, _ = run("materialize", "--drop-previous")
     assert (code, shown) == (0, f"{N} rows of previous generations were removed.\n")
     assert [entry.action for entry in audit.read(settings)] == ["flip", "flip", "rollback"]
+
+
+def test_upgrade_sends_rows_of_another_format_again(settings: Settings, run: Any) -> None:
+    run("materialize", "rfm")
+    with connect(settings) as client:
+        read = live.read(client, settings.project).generation("rfm")
+        rows = list(client.scan_iter(f"{settings.project}/rfm/{read}/*"))
+        for row in rows:
+            client.setrange(row, FORM, bytes([FORMAT_VERSION - 1]))
+        mark = complete_key(settings.project, "rfm", read)
+        client.set(mark, client.get(mark).removeprefix(f"{FORMAT_VERSION}-".encode()))
+        code, shown, _ = run("upgrade", "--dry-run")
+        assert (code, shown.split(":")[0]) == (0, "Online rows of rfm are of another version's format")
+        code, shown, _ = run("upgrade")
+        assert code == 0 and "sent again" in shown
+        assert len(rows) == N and {client.getrange(row, FORM, FORM)[0] % 16 for row in rows} == {FORMAT_VERSION}
+    assert "there is nothing to upgrade" in " ".join(run("upgrade")[1].split())
 
 
 def test_a_plan_is_a_table_that_fits(run: Any) -> None:

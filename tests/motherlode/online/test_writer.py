@@ -4,6 +4,7 @@ import itertools
 import random
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 import redis
@@ -68,6 +69,13 @@ def test_a_schema_whose_fingerprint_another_has_is_refused(client: redis.Redis, 
         rows.writer.declare(second, OWNED)
     assert stored_schemas(client, "p", ["v"]) == {"v": first}
     assert client.get(schema_key("p", first.fingerprint)) == first.to_json()
+
+
+def test_a_schema_in_other_json_is_the_same_schema(client: redis.Redis, rows: "Rows") -> None:
+    key = schema_key("p", rows.schema.fingerprint)
+    client.set(key, msgspec.json.format(rows.schema.to_json(), indent=2))
+    rows.writer.declare(rows.schema, OWNED)
+    assert stored_schemas(client, "p", ["v"]) == {"v": rows.schema}
 
 
 def test_a_damaged_schema_is_declared_anew(client: redis.Redis, rows: "Rows") -> None:

@@ -229,6 +229,14 @@ def test_the_matrix_is_its_columns_in_any_order_with_nan_for_null(
         np.testing.assert_array_equal(matrix[:, i], expected)
 
 
+@pytest.mark.parametrize("name", ["b", "c"])
+def test_a_matrix_of_what_is_no_number_is_refused_whether_or_not_a_row_can_be_read(name: str) -> None:
+    for rows in (pack(SCHEMA, [ROW]), [None], [b"damaged"]):
+        for read in ways(rows, SCHEMA):
+            with pytest.raises(SchemaError, match=f"Column '{name}'.* is no number"):
+                read.matrix(["a", name])
+
+
 def test_a_text_is_no_number_of_a_matrix() -> None:
     rows = pack(SCHEMA, [ROW])
     with pytest.raises(SchemaError, match="'b' of view 'v' is no number"):
