@@ -316,6 +316,8 @@ async def keep_up(settings: Settings) -> None:
                 if str(error) != problem:
                     _log.warning("Consents cannot be told to Redis: %s.", error)
                 problem = str(error)
+            except Exception:  # noqa: BLE001 - the next time may go better; without it a word would count late
+                _log.exception("Consents cannot be told to Redis.")
             await asyncio.sleep(_EVERY_S)
     finally:
         keeper.close()

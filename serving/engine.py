@@ -65,6 +65,7 @@ class Engine:
         client: the connections to read by.
         breaker: what guards them, where engines share them.
         sight: what counts the answers.
+        suppression: the items that nobody is recommended, where engines share what they know of it.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Engine:
         client: redis.asyncio.Redis,
         breaker: Breaker | None = None,
         sight: Sight | None = None,
+        suppression: Suppression | None = None,
     ) -> None:
         self.version = bundle.manifest.version
         self._runtime = runtime
@@ -84,7 +86,7 @@ class Engine:
         self._identity = settings.identity
         self._recommender = Recommender(bundle, runtime)
         self._similar = Similar(bundle, self._recommender.filters)
-        self._suppression = Suppression(client, settings.project, settings.redis_budget_s)
+        self._suppression = suppression or Suppression(client, settings.project, settings.redis_budget_s)
         self._painter = Painter(bundle, self.scorer)
         self._lookup = Lookup(bundle)
         self._consents = Consents(settings)

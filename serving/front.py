@@ -38,6 +38,8 @@ _JSON: Final = (b"content-type", b"application/json")
 _REQUEST_ID: Final = b"x-request-id"
 """HAProxy gives one to a request that has none."""
 _UNROUTED: Final = "other"
+_CALLS: Final = "/v1/"
+"""What paths begin with whose answers take time."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,10 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         path = scope.get("path", "")
-        # Litestar takes a path with a slash at its end for the same one.
-        quick = self._quick.get(path) or self._quick.get(path.rstrip("/"))
+        if path not in self._quick and (path.endswith("/") or "//" in path):
+            # Litestar takes them for the same path, so they must be one for the lock and the log too.
+            path = scope["path"] = "/" + "/".join(filter(None, path.split("/")))
+        quick = self._quick.get(path)
         if quick is None or scope.get("method") != "POST":
             await self._seldom(scope, receive, send)
             return
@@ -136,15 +140,20 @@ class Front:
                 told = message["status"]
             await send(message)
 
+        counted = scope["path"].startswith(_CALLS)
+        self._in_hand += counted
         # Only Litestar finds out which route it is: a path may hold a customer's id.
         begun = self._sight.begin(method, scope["headers"])
         try:
+            if counted and self._in_hand > self._most:
+                raise problems.busy()
             if self._gate is not None:
                 _admit(self._gate, scope)
             await self._app(scope, receive, sent)
         except problems.Refusal as error:
             await _send(sent, *refusal(error, scope["path"], _UNROUTED, scope["headers"]))
         finally:
+            self._in_hand -= counted
             self._sight.end(begun, template(scope), told)
 
 

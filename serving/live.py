@@ -33,6 +33,7 @@ from motherlode.settings import Settings
 from serving.breaker import Breaker
 from serving.engine import Engine
 from serving.sight import Sight, unseen
+from serving.suppression import Suppression
 from serving.trial import Bounds, Sample, objections
 
 REFUSED: Final = "bundle refused"
@@ -105,6 +106,7 @@ class Live:
         self._pace = pace
         self._bounds = bounds
         self._breaker = Breaker()
+        self._suppression = Suppression(client, settings.project, settings.redis_budget_s)
         self._refused_version = ""
         self.refused: str | None = None
         self._now = _Served(self._load(bundle.current(settings.models).name), Sample())
@@ -166,8 +168,11 @@ class Live:
         """Look for another current bundle, and after the one that took over last, for ever."""
         while True:
             await asyncio.sleep(_EVERY_S)
-            self.judge()
-            await self.refresh()
+            try:
+                self.judge()
+                await self.refresh()
+            except Exception:  # noqa: BLE001 - what serves goes on serving; the next look may go better
+                _log.exception("The current bundle cannot be looked at.")
 
     def judge(self) -> None:
         """Go back to the bundle before, where the one that took over a moment ago does badly."""
@@ -232,7 +237,7 @@ class Live:
         until = time.perf_counter() + seconds
         while True:
             left = until - time.perf_counter()
-            if found := objections(self._now.sample, new.sample, self._bounds):
+            if found := objections(self._now.sample, new.sample, self._bounds, alike=self._shadow is not None):
                 raise BundleError(f"Bundle {new.engine.version}: {'; '.join(found)}.", _REMEDY)
             if left <= 0:
                 return
@@ -256,7 +261,7 @@ class Live:
         runtime.check_parts(loaded)
         models = Runtime(loaded, self._compute, strict=self._settings.device == "gpu")
         models.check()
-        return Engine(self._settings, loaded, models, self._client, self._breaker, self._sight)
+        return Engine(self._settings, loaded, models, self._client, self._breaker, self._sight, self._suppression)
 
 
 async def _answer(shadow: _Served, request: Asked) -> None:

@@ -50,18 +50,21 @@ class Sample:
         scores: by model, probabilities; NaN where there was none though the features were all right.
         personal: of lists, 1 where it was the recommender's; of customers whose features were all right.
         seconds: of requests.
+        whole: of customers, 1 where their features were all right.
         failures: requests that another bundle answered, and this one could not.
     """
 
     scores: dict[str, deque[float]] = field(default_factory=dict)
     personal: deque[float] = field(default_factory=_recent)
     seconds: deque[float] = field(default_factory=_recent)
+    whole: deque[float] = field(default_factory=_recent)
     failures: int = 0
 
     def add(self, results: Sequence[Score | Recommendation], seconds: float) -> None:
         """Take in an answer, and how long it took; of customers with all their features, for theirs is the bundle's."""
         self.seconds.append(seconds)
         for each in results:
+            self.whole.append(float(each.status == "ok"))
             if each.status != "ok":
                 continue
             if isinstance(each, Recommendation):
@@ -71,9 +74,19 @@ class Sample:
                     self.scores.setdefault(name, _recent()).append(np.nan if score is None else score)
 
 
-def objections(old: Sample, new: Sample, bounds: Bounds) -> list[str]:
-    """Why a new bundle should not serve; empty where nothing speaks against it."""
+def objections(old: Sample, new: Sample, bounds: Bounds, *, alike: bool = False) -> list[str]:
+    """Why a new bundle should not serve; empty where nothing speaks against it.
+
+    Args:
+        old, new: what the two answered.
+        bounds: what the new one is held to.
+        alike: they answered the same requests at one time: features that the new one alone lacks are its fault.
+    """
     found = [f"{new.failures} requests failed"] if new.failures else []
+    if alike and min(len(old.whole), len(new.whole)) >= bounds.few:
+        whole = float(np.mean(new.whole)), float(np.mean(old.whole))
+        if whole[0] < whole[1] - bounds.nulls:
+            found.append(f"{whole[0]:.0%} of the customers have all the features that it reads, {whole[1]:.0%} had")
     for name, known in old.scores.items():
         before, after = np.array(known), np.array(new.scores.get(name, ()))
         if min(len(before), len(after)) < bounds.few:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
@@ -146,7 +147,11 @@ def ask(question: Question, manner: Manner, deadline: float) -> Talk[bytes]:
 
 
 def _may_mend(came: Reply | Fault) -> bool:
-    return came.again if isinstance(came, Fault) else came.status in AGAIN
+    if isinstance(came, Fault):
+        return came.again
+    # Ray makes HAProxy say 500, in plain text, where no replica gave an answer; an error of a replica's own is JSON.
+    before_it = came.status == HTTPStatus.INTERNAL_SERVER_ERROR and "json" not in came.headers.get("content-type", "")
+    return came.status in AGAIN or before_it
 
 
 def _late(question: Question, what: str, tries: int) -> DeadlineExceededError:

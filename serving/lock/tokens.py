@@ -123,7 +123,7 @@ class Tokens:
                 self._keys, self._content = _public_keys(content), content
                 self._known.clear()
                 _log.info("%d keys of %s are known.", len(self._keys), self._issuer)
-        except (OSError, ValueError, msgspec.DecodeError) as error:
+        except Exception as error:  # noqa: BLE001 - an address may answer anything, and is to be asked again
             _log.error("%s gives no keys, the %d known stay: %s", self._place, len(self._keys), error)
 
     def _claims(self, token: str) -> dict[str, Any]:

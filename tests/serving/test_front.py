@@ -43,6 +43,22 @@ def test_what_is_more_than_it_can_hold_is_refused_at_once_and_the_rest_is_answer
     asyncio.run(run())
 
 
+def test_every_call_counts_for_what_it_can_hold_by_whatever_path_it_comes(company: "Company") -> None:
+    app = build(replace(company.settings, max_in_hand=1, redis_budget_s=0.5))
+
+    async def run() -> None:
+        async with client(app) as asked:
+            with company.hanging():
+                held = asyncio.create_task(asked.get("/v1/customers/1"))
+                await asyncio.sleep(0.1)
+                refused = [await asked.get("/v1/customers/2"), await asked.post("/v1//score/", json=SCORE)]
+                assert [each.status_code for each in refused] == [429, 429]
+                assert (await held).status_code == 200
+            assert (await asked.post("/v1//score/", json=SCORE)).json()["results"][0]["status"] == "ok"
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["by its length", "by what comes"])
 def test_a_body_beyond_the_limit_is_refused_before_it_is_read_to_its_end(company: "Company", told: bool) -> None:
     app, sent, taken = build(company.settings), [], 0

@@ -61,3 +61,10 @@ def test_psi_is_nothing_for_one_population_and_a_quarter_is_much() -> None:
     assert psi(one, other) < 0.01
     assert psi(one, other + 0.1) < 0.1
     assert psi(one, other + 0.6) > 0.25
+
+
+def test_what_the_new_bundle_alone_lacks_is_its_fault_where_both_answered_the_same_requests() -> None:
+    found = objections(sample(drawn(0.5)), sample([None] * 500, status="degraded"), Bounds(), alike=True)
+    assert found == ["0% of the customers have all the features that it reads, 100% had"]
+    both = sample([None] * 500, status="degraded")
+    assert objections(both, both, Bounds(), alike=True) == [], "Redis is gone for both"

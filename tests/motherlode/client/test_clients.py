@@ -146,6 +146,14 @@ def test_what_may_pass_is_asked_again(opened: Any, told: Callable[..., Any], sta
     assert len(server.asked) == 3
 
 
+def test_haproxys_word_for_no_replica_is_asked_again(opened: Any, told: Callable[..., Any]) -> None:
+    """500 in plain text, by Ray's configuration; a replica's own 500 is JSON, and would come again."""
+    server = told(says(500, b"Internal Server Error", content_type="text/plain"), says())
+    with opened(server.url, retries=QUICK) as client:
+        assert client.alive().status == "alive"
+    assert len(server.asked) == 2
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [(400, ApiError), (401, UnauthorizedError), (403, UnauthorizedError), (404, ApiError), (500, ApiError)],
@@ -153,7 +161,7 @@ def test_what_may_pass_is_asked_again(opened: Any, told: Callable[..., Any], sta
 def test_what_will_not_pass_is_asked_once(
     opened: Any, told: Callable[..., Any], status: int, kind: type[ApiError]
 ) -> None:
-    server = told(says(status, REFUSED, x_request_id="r-7"))
+    server = told(says(status, REFUSED, content_type="application/json", x_request_id="r-7"))
     with opened(server.url, retries=QUICK) as client, pytest.raises(ApiError) as caught:
         client.recommend(RecommendRequest((1,)))
     assert type(caught.value) is kind

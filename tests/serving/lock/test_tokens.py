@@ -5,6 +5,8 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -173,6 +175,22 @@ def test_an_outage_keeps_the_known_keys_and_a_key_taken_back_ends_its_tokens(
     asyncio.run(verifier.refresh())
     with pytest.raises(TokenError, match="not known"):
         verifier.verify(token, time.time())
+
+
+def test_an_answer_that_breaks_off_leaves_the_known_keys_and_is_no_end_of_asking(issuer: "Issuer") -> None:
+    with socket.create_server(("127.0.0.1", 0)) as raw:
+
+        def answer() -> None:
+            connection, _ = raw.accept()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz")
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        broken = Tokens(replace(settings_of(issuer), jwks=f"http://127.0.0.1:{raw.getsockname()[1]}/"))
+        asyncio.run(broken.refresh())
+        thread.join()
 
 
 def test_keys_that_are_none_of_ours_are_passed_over(issuer: "Issuer") -> None:
