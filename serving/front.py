@@ -4,6 +4,7 @@ Litestar keeps the routes, their documentation and everything rare. What is hot 
 the same handlers and with the same refusals, at a third of what Litestar takes for it.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -38,6 +39,8 @@ _JSON: Final = (b"content-type", b"application/json")
 _REQUEST_ID: Final = b"x-request-id"
 """HAProxy gives one to a request that has none."""
 _UNROUTED: Final = "other"
+_BODY_S: Final = 10.0
+"""For a body to come: one that drips in holds a place that others want."""
 _CALLS: Final = "/v1/"
 """What paths begin with whose answers take time."""
 
@@ -214,21 +217,33 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
     """A request's body.
 
     Raises:
-        Refusal: 413 where it is too large, before it is read where its length was told.
+        Refusal: 413 where it is too large, before it is read where its length was told; 408 where it does not end.
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > MAX_BODY:
             raise problems.too_large()
-    body, more = b"", True
-    while more:
-        message: Any = await receive()
-        if message["type"] == "http.disconnect":
-            raise _GoneError
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > MAX_BODY:
-            raise problems.too_large()
+    body, more = await _piece(receive)
+    if more:
+        try:
+            async with asyncio.timeout(_BODY_S):
+                while more:
+                    if len(body) > MAX_BODY:
+                        raise problems.too_large()
+                    piece, more = await _piece(receive)
+                    body += piece
+        except TimeoutError:
+            raise problems.too_slow(_BODY_S) from None
+    if len(body) > MAX_BODY:
+        raise problems.too_large()
     return body
+
+
+async def _piece(receive: Receive) -> tuple[bytes, bool]:
+    """The next piece of a body, and whether more is to come."""
+    message: Any = await receive()
+    if message["type"] == "http.disconnect":
+        raise _GoneError
+    return message.get("body", b""), message.get("more_body", False)
 
 
 async def _send(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:

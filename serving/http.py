@@ -68,6 +68,7 @@ _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 _REFUSALS: Final[Mapping[int, ResponseSpec]] = {
     400: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body is no JSON."),
+    408: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body did not come in time."),
     413: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body or the batch is too large."),
     422: ResponseSpec(ErrorAnswer, generate_examples=False, description="A field is wrong; `path` names it."),
     429: ResponseSpec(ErrorAnswer, generate_examples=False, description="The server is busy: see `Retry-After`."),

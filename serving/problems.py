@@ -128,6 +128,12 @@ def too_large() -> Refusal:
     return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, BODY, message, remedy)
 
 
+def too_slow(seconds: float) -> Refusal:
+    """408 for a body that does not come."""
+    message, remedy = f"The body did not come within {seconds:g} s.", "Send it in one go, or ask for less at once."
+    return Refusal(HTTPStatus.REQUEST_TIMEOUT, BODY, message, remedy)
+
+
 def busy() -> Refusal:
     """429: as many requests are in hand as can be answered soon."""
     remedy = "Try again after the seconds of Retry-After."

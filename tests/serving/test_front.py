@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from motherlode.api import MAX_BODY
+from serving import front
 from serving.front import Front
 from serving.http import build
 
@@ -76,6 +77,30 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read_to_its_end(company
     asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 413
     assert taken == (0 if told else 5)
+
+
+def test_a_body_that_drips_in_is_ended_and_gives_its_place_back(
+    company: "Company", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "_BODY_S", 0.1)
+    app, sent = build(replace(company.settings, max_in_hand=1)), []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.03)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: Any = {"type": "http", "method": "POST", "path": "/v1/score", "headers": []}
+
+    async def run() -> None:
+        await app(scope, receive, send)  # type: ignore[arg-type]
+        assert sent[0]["status"] == 408
+        async with client(app) as asked:
+            assert (await asked.post("/v1/score", json=SCORE)).status_code == 200
+
+    asyncio.run(run())
 
 
 def test_whoever_hangs_up_in_the_middle_of_a_body_is_answered_nothing(company: "Company") -> None:
