@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, Self
 
 import msgspec
 
+from motherlode import redis_server
 from motherlode.api import SERVICE
 from motherlode.errors import DataError, SettingsError
 from motherlode.online.keys import BUCKETS, bucket, entity_text, guard_key
@@ -323,16 +324,24 @@ def tell(client: Any, project: str, words: Iterable[Word], tombstones: Tombstone
         client.eval(*call)
 
 
-def complete(client: Any, project: str) -> bool:
-    """Whether Redis holds all that the ledger said."""
-    return None not in mget(client, [complete_key(project, number) for number in range(BUCKETS)])
+def runs(client: Any) -> bytes:
+    """Which runs of which servers hold the keys: another after a restart, which may have lost its last second, a
+    failover, or the return to a snapshot.
+    """
+    found: list[Any] = [server.info("server") for server in redis_server.servers(client)]
+    return ",".join(sorted(str(each["run_id"]) for each in found)).encode()
 
 
-def mark_complete(client: Any, project: str) -> None:
-    """Say that Redis holds all that the ledger says."""
+def complete(client: Any, project: str, held_by: bytes) -> bool:
+    """Whether these runs (`runs`) were told all that the ledger said."""
+    return set(mget(client, [complete_key(project, number) for number in range(BUCKETS)])) == {held_by}
+
+
+def mark_complete(client: Any, project: str, held_by: bytes) -> None:
+    """Say that these runs hold all that the ledger says."""
     with client.pipeline(transaction=False) as pipeline:
         for number in range(BUCKETS):
-            pipeline.set(complete_key(project, number), 1)
+            pipeline.set(complete_key(project, number), held_by)
         pipeline.execute()
 
 
@@ -346,7 +355,8 @@ def keep_up(client: Any, settings: Settings, ledger: Ledger, tombstones: Tombsto
         redis.RedisError: the server is gone, or refuses.
         DataError: the ledger cannot be read.
     """
-    whole = complete(client, settings.project)
+    held_by = runs(client)
+    whole = complete(client, settings.project, held_by)
     if not whole:
         ledger.forgotten()
     try:
@@ -356,7 +366,7 @@ def keep_up(client: Any, settings: Settings, ledger: Ledger, tombstones: Tombsto
         ledger.forgotten()  # none of them is known to be told
         raise
     if not whole:
-        mark_complete(client, settings.project)
+        mark_complete(client, settings.project, held_by)
     return len(words)
 
 

@@ -17,6 +17,7 @@ from motherlode.consent import Ledger, Purposes, Word
 from motherlode.errors import DataError, SettingsError
 from motherlode.online import tombstones as ledger_of_tombstones
 from motherlode.online.tombstones import Tombstones
+from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
 
 
@@ -77,9 +78,9 @@ def test_a_rule_and_what_was_said_under_any_name_decide(rule: Any, said: list[in
 def test_a_redis_that_lost_everything_is_told_again(client: redis.Redis, home: Settings) -> None:
     ledger = Ledger(home)
     ledger.add([word(5, False), word(9, True, "8"), *(word(5, False, f"c{i}") for i in range(2000))])
-    assert not consent.complete(client, home.project)
+    assert not consent.complete(client, home.project, consent.runs(client))
     assert kept_up(client, home, ledger) == 2002
-    assert consent.complete(client, home.project)
+    assert consent.complete(client, home.project, consent.runs(client))
     assert kept_up(client, home, ledger) == 0, "nothing is told twice without need"
     client.flushall()
     assert kept_up(client, home, ledger) == 2002
@@ -160,3 +161,21 @@ def test_purposes_that_cannot_be_read_are_refused(home: Settings, said: str) -> 
     with pytest.raises(SettingsError, match="no purpose with a rule"):
         Purposes.of(replace(home, purposes=said))
     assert Purposes.of(replace(home, purposes="")).rules == {"service": "free"}
+
+
+def test_a_server_that_came_back_with_less_than_it_was_told_is_told_again(tmp_path: Path) -> None:
+    """As after a crash, which may cost the last second, or from a snapshot: the marks of completeness are there."""
+    settings = Settings(home=tmp_path / "its own")
+    with running(settings) as bound, connect(bound) as client:
+        ledger = Ledger(bound)
+        ledger.add([word(1_763_000_000_001, False)])
+        assert kept_up(client, bound, ledger) == 1
+        assert kept_up(client, bound, ledger) == 0
+        client.unlink(consent.consent_key(bound.project, "7"))
+        client.shutdown(save=True)
+    with running(settings) as bound, connect(bound) as client:
+        assert client.exists(consent.complete_key(bound.project, 0)) == 1
+        assert held(client, bound) == {}
+        assert kept_up(client, bound, ledger) == 1
+        assert held(client, bound) == {"marketing": -1_763_000_000_001}
+        assert kept_up(client, bound, ledger) == 0
