@@ -88,6 +88,7 @@ CampaignType = Annotated[
 
 PurposeParameter = Annotated[str, QueryParameter(name="purpose", description="What the answer is for.")]
 _PURPOSE: Final = "$.purpose"
+_DOCUMENT: Final = "document"
 _PORTRAIT: Final = "/v1/customers"
 
 
@@ -394,9 +395,11 @@ async def metrics(state: State) -> Response[str]:
 
 
 @get("/openapi.json", include_in_schema=False)
-async def document(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """This interface as an OpenAPI 3.1 document."""
-    return complete(request.app.openapi_schema.to_schema())
+async def document(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
+    """This interface as an OpenAPI 3.1 document, made once: it is open to all, and costs more than many answers."""
+    if _DOCUMENT not in state:
+        state[_DOCUMENT] = msgspec.json.encode(complete(request.app.openapi_schema.to_schema()))
+    return Response(state[_DOCUMENT], media_type="application/json")
 
 
 @get("/", include_in_schema=False)
