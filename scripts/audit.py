@@ -83,7 +83,7 @@ def main(options: Sequence[str]) -> int:
         alive = False
     if not alive:
         print(f"NOT AUDITED: the package index tells nothing of {CANARY}, which is vulnerable: it cannot be reached,")
-        print("or it is a mirror without vulnerabilities. Run `make audit` where pypi.org can be reached.")
+        print("or it is a mirror without vulnerabilities. Run `make audit` where the public index can be reached.")
         return NOT_AUDITED
     audit = ask(pins((ROOT / "constraints.txt").read_text()), options)
     for each in audit.found:
