@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import stat
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from motherlode import audit
+from motherlode import audit, disk
 from motherlode.chain import Detail
 from motherlode.errors import SettingsError
 from motherlode.lock import exclusive
@@ -291,16 +290,7 @@ def _write(settings: Settings, keys: tuple[Key, ...]) -> None:
     """Replace the file in one step, for its owner alone; it is on the disk when this returns."""
     path = path_of(settings)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{FILE}-", dir=path.parent)  # 0600, as made
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(_File(FORMAT, keys))) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:  # also Ctrl-C: half a ring must not stay
-        Path(name).unlink(missing_ok=True)
-        raise
+    disk.replace(path, msgspec.json.format(msgspec.json.encode(_File(FORMAT, keys))) + b"\n")
 
 
 _UNKNOWN: Final[tuple[Key | None, tuple[tuple[bytes, float], ...]]] = (None, ((_NOBODY, 0.0),))

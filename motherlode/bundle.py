@@ -7,7 +7,6 @@ renamed into place, and `current` is flipped in one step: any doubt leaves the o
 
 import hashlib
 import importlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from motherlode import disk
 from motherlode.errors import BundleError
 from motherlode.identity import Identity
 from motherlode.online.reader import ViewRequest
@@ -510,13 +510,7 @@ def _signing() -> Any:
 
 def _replace(path: Path, lines: Sequence[str]) -> None:
     """Write a small file in one step; it is on the disk when this returns."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        file.writelines(f"{line}\n" for line in lines)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+    disk.replace(path, "".join(f"{line}\n" for line in lines).encode(), 0o644)
 
 
 def collect(models: Path, keep: int) -> list[str]:

@@ -8,7 +8,6 @@ pseudonym key the head carries a MAC by it, and nobody without the key can write
 import fcntl
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from motherlode import disk
 from motherlode.errors import DataError
 from motherlode.identity import PLAIN, Identity
 
@@ -346,22 +346,7 @@ def _require_vouched(chain: Chain, head: Head) -> None:
 def _write_head(chain: Chain, head: Head) -> Head:
     """Replace the head in one step, vouched for; it is on the disk when this returns."""
     vouched = msgspec.structs.replace(head, mac=chain.identity.vouch(_PURPOSE, head.content()))
-    handle, name = tempfile.mkstemp(prefix=f".{chain.head.name}-", dir=chain.head.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_canonical(vouched) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(chain.head)
-    except BaseException:  # also Ctrl-C: a head that is not whole must not stay
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(chain.head.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    disk.replace(chain.head, _canonical(vouched) + b"\n", 0o644)
     return vouched
 
 

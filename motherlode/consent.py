@@ -12,7 +12,6 @@ named by the join key, never by the company's id. Whose tombstone is left says n
 
 import fcntl
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from typing import Any, Final, Literal, Self
 
 import msgspec
 
-from motherlode import redis_server
+from motherlode import disk, redis_server
 from motherlode.api import SERVICE
 from motherlode.errors import DataError, SettingsError
 from motherlode.online.keys import BUCKETS, bucket, entity_text, guard_key
@@ -183,7 +182,7 @@ class Ledger:
                 file.write(_lines(kept))
                 file.flush()
                 os.fsync(file.fileno())
-            _sync(self._folder)
+            disk.sync(self._folder)
         return kept
 
     def fresh(self) -> list[Word]:
@@ -246,13 +245,7 @@ class Ledger:
             after = [change(word) for word in before]
             affected = sum(old != new for old, new in zip(before, after, strict=True))
             if affected:
-                handle, name = tempfile.mkstemp(prefix=f".{LEDGER}-", dir=self._folder)
-                with os.fdopen(handle, "wb") as file:
-                    file.write(_lines([word for word in after if word is not None]))
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(name).replace(path)
-                _sync(self._folder)
+                disk.replace(path, _lines([word for word in after if word is not None]))
         return affected
 
     @contextmanager
@@ -425,12 +418,3 @@ def _parsed(content: bytes, path: Path) -> list[Word]:
                 f"Line {number} of {path} is no word of consent: {error}.", "Restore it from a copy or a backup."
             ) from None
     return words
-
-
-def _sync(folder: Path) -> None:
-    """The folder's own entries on the disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

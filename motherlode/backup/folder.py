@@ -19,7 +19,8 @@ from typing import BinaryIO, Final, Self
 
 import msgspec
 
-from motherlode.backup import disk, places
+from motherlode import disk
+from motherlode.backup import places
 from motherlode.backup.manifest import SUFFIX, Manifest
 from motherlode.backup.seal import SALT, SEGMENT, Seal
 from motherlode.errors import SettingsError, StoreError

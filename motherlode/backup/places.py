@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from motherlode.backup import disk
+from motherlode import disk
 from motherlode.errors import DataError, StoreError
 from motherlode.online.tombstones import LEDGER, Tombstone, parsed, written
 from motherlode.settings import Settings

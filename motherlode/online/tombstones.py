@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
+from motherlode import disk
 from motherlode.errors import DataError, StoreError
 from motherlode.online.keys import bucket, erasure_key, guard_key
 from motherlode.online.live import LIVE_FIELD
@@ -127,7 +127,7 @@ class Tombstones:
                 file.write(written(new.values()))
                 file.flush()
                 os.fsync(file.fileno())
-        _sync(self._folder)
+        disk.sync(self._folder)
         return len(new)
 
     @cached_property
@@ -147,7 +147,7 @@ class Tombstones:
             with suppress(FileExistsError):
                 os.link(made, path)
             made.unlink()
-            _sync(self._folder)
+            disk.sync(self._folder)
         key = path.read_bytes()
         if len(key) < _KEY_BYTES:
             raise DataError(f"{path} is no key: it has {len(key)} bytes.", "Restore it from a backup.")
@@ -221,15 +221,6 @@ def of_customer(tombstones: Tombstones, entity: str, at: datetime, certificate: 
     """The tombstone of an entity text that stands for a customer."""
     digest = tombstones.digest("customer", entity)
     return Tombstone(kind="customer", digest=digest, bucket=bucket(entity), at=at, certificate=certificate)
-
-
-def _sync(folder: Path) -> None:
-    """The folder's own entries on the disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def written(tombstones: Iterable[Tombstone]) -> bytes:

@@ -5,8 +5,13 @@ import tempfile
 from pathlib import Path
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Write a file in one step; it and its folder's entry are on the disk when this returns.
+
+    Args:
+        path: the file; its folder is there.
+        content: all of it.
+        mode: who may read it; its owner alone by default.
 
     Raises:
         OSError: the system refuses.
@@ -16,6 +21,7 @@ def replace(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         Path(name).replace(path)
         sync(path.parent)
