@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from contextvars import Context, copy_context
+from itertools import accumulate, pairwise
 from typing import Final, Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -15,6 +16,11 @@ _AT_ONCE: Final = 2
 
 Run = Callable[[K, Sequence[Sequence[Q]]], Awaitable[Sequence[A]]]
 """From a kind and N requests' questions to N answers, in their order."""
+
+
+def bounds(asked: Sequence[Sequence[object]]) -> Iterator[tuple[int, int]]:
+    """Where each request's questions begin and end in all of them, one behind the other."""
+    return pairwise(accumulate(map(len, asked), initial=0))
 
 
 class _Waiting(NamedTuple, Generic[Q, A]):

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, chain, pairwise
-from typing import Final, TypeVar
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Final
 
 import redis.asyncio
 
@@ -30,7 +30,7 @@ from motherlode.online.reader import AsyncOnlineReader, Beside, ViewRequest, now
 from motherlode.packed import ViewRows
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings
-from serving.batching import Batcher
+from serving.batching import Batcher, bounds
 from serving.breaker import Breaker
 from serving.consent import Consents, Verdicts, hide
 from serving.filters import Narrowed
@@ -51,7 +51,6 @@ _BATCH: Final = 64
 _SCORE, _RECOMMEND, _FEATURES, _PORTRAIT = "score", "recommend", "features", "portrait"
 """What `serving.sight` calls the answers."""
 
-T = TypeVar("T")
 Ids = Sequence[int | str]
 
 
@@ -166,7 +165,7 @@ class Engine:
         """
         filters, ids = self._recommender.filters, request.item_ids
         filters.check(request)
-        await self._suppression.beside(asyncio.sleep(0))
+        await self._suppression.refreshed()
         narrowed = filters.narrow(request, self._suppression.last)
         if len(ids) * self._items <= _INLINE:
             results = self._similar.neighbours(ids, request.k, narrowed)
@@ -225,7 +224,7 @@ class Engine:
         except UnavailableError as error:
             results = self.scorer.unavailable(ids, str(error))
             self._sight.failed(_SCORE, str(error), len(ids))
-        return [results[a:b] for a, b in _bounds(asked)]
+        return [results[a:b] for a, b in bounds(asked)]
 
     async def _feature(self, kind: tuple[str, str], asked: Sequence[Ids]) -> list[FeaturesAnswer]:
         """The features of several requests' customers, by request: of one service and for one purpose."""
@@ -238,7 +237,7 @@ class Engine:
             return [self._lookup.nothing(each, str(error)) for each in asked]
         self._sight.looked_up(_FEATURES, len(ids), self._lookup.requests[service], rows, at_us)
         answers = self._lookup.answer(service, asked, rows, at_us)
-        return [hide(answer, verdicts[a:b]) for answer, (a, b) in zip(answers, _bounds(asked), strict=True)]
+        return [hide(answer, verdicts[a:b]) for answer, (a, b) in zip(answers, bounds(asked), strict=True)]
 
     async def _fill(
         self, answers: Sequence[Recommendation | Customer], k: int, narrowed: Narrowed, at_us: int
@@ -289,8 +288,3 @@ class Engine:
                 return await read(reader, now, at_us, self._budget_s, before, beside)
         finally:
             self._sight.stage(REDIS, began)
-
-
-def _bounds(parts: Sequence[Sequence[T]]) -> Iterator[tuple[int, int]]:
-    """Where each part begins and ends in all of them, one behind the other."""
-    return pairwise(accumulate(map(len, parts), initial=0))

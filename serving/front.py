@@ -45,6 +45,10 @@ _CALLS: Final = "/v1/"
 """What paths begin with whose answers take time."""
 
 
+_Answer = tuple[int, bytes, Sequence[tuple[bytes, bytes]]]
+"""Status, body, and headers besides those of every answer."""
+
+
 @dataclass(frozen=True)
 class _Quick:
     """A route that is answered here.
@@ -92,72 +96,71 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        path = scope.get("path", "")
+        method: Any = scope.get("method")
+        if method is None:  # no HTTP: Litestar's lifespan
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
         if path not in self._quick and (path.endswith("/") or "//" in path):
             # Litestar takes them for the same path, so they must be one for the lock and the log too.
             path = scope["path"] = "/" + "/".join(filter(None, path.split("/")))
-        quick = self._quick.get(path)
-        if quick is None or scope.get("method") != "POST":
-            await self._seldom(scope, receive, send)
-            return
-        begun = self._sight.begin("POST", scope["headers"])
-        told = GONE
-        self._in_hand += 1
+        quick = self._quick.get(path) if method == "POST" else None
+        counted = path.startswith(_CALLS)
+        self._in_hand += counted
+        begun, told = self._sight.begin(method, scope["headers"]), _Told(send)
         try:
-            headers: Sequence[tuple[bytes, bytes]] = ()
+            answer: _Answer | None = None
             try:
-                if self._in_hand > self._most:
+                if counted and self._in_hand > self._most:
                     raise problems.busy()
                 if self._gate is not None:
                     _admit(self._gate, scope)
-                if self._journal is not None:
-                    self._journal.require()
-                data = problems.decode(await _body(scope, receive), quick.decoder)
-                answer = await quick.handle(data, self._state)
-                if self._journal is not None:
-                    self._journal.answered(scope, quick.path, data, answer)
-                handled = time.perf_counter()
-                status, body = quick.status, _ENCODER.encode(answer)
-                self._sight.stage(ENCODE, handled)
+                if quick is not None:
+                    answer = await self._answer(quick, scope, receive)
             except _GoneError:
                 return
             except Exception as error:  # noqa: BLE001 - every failure is answered
-                status, body, headers = refusal(error, scope["path"], quick.path, scope["headers"])
-            await _send(send, status, body, headers)
-            told = status
-        finally:
-            self._in_hand -= 1
-            self._sight.end(begun, quick.path, told)
-
-    async def _seldom(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Litestar's way."""
-        method: Any = scope.get("method")
-        if method is None:  # no HTTP: its lifespan
-            await self._app(scope, receive, send)
-            return
-        told = GONE
-
-        async def sent(message: Any) -> None:
-            nonlocal told
-            if message["type"] == "http.response.start":
-                told = message["status"]
-            await send(message)
-
-        counted = scope["path"].startswith(_CALLS)
-        self._in_hand += counted
-        # Only Litestar finds out which route it is: a path may hold a customer's id.
-        begun = self._sight.begin(method, scope["headers"])
-        try:
-            if counted and self._in_hand > self._most:
-                raise problems.busy()
-            if self._gate is not None:
-                _admit(self._gate, scope)
-            await self._app(scope, receive, sent)
-        except problems.Refusal as error:
-            await _send(sent, *refusal(error, scope["path"], _UNROUTED, scope["headers"]))
+                answer = refusal(error, path, _UNROUTED if quick is None else quick.path, scope["headers"])
+            if answer is None:
+                await self._app(scope, receive, told)
+            else:
+                await _send(told, *answer)
         finally:
             self._in_hand -= counted
-            self._sight.end(begun, template(scope), told)
+            # Only Litestar finds out which of its routes it is: a path may hold a customer's id.
+            self._sight.end(begun, template(scope) if quick is None else quick.path, told.status)
+
+    async def _answer(self, quick: _Quick, scope: Scope, receive: Receive) -> _Answer:
+        """The short way.
+
+        Raises:
+            _GoneError: whoever asked has hung up.
+            Exception: whatever is wrong with the request, or went wrong.
+        """
+        if self._journal is not None:
+            self._journal.require()
+        data = problems.decode(await _body(scope, receive), quick.decoder)
+        answer = await quick.handle(data, self._state)
+        if self._journal is not None:
+            self._journal.answered(scope, quick.path, data, answer)
+        handled = time.perf_counter()
+        body = _ENCODER.encode(answer)
+        self._sight.stage(ENCODE, handled)
+        return quick.status, body, ()
+
+
+class _Told:
+    """Sends what is answered, and keeps its status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = GONE
+
+    async def __call__(self, message: Any) -> None:
+        """See ASGI."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
 
 
 def _admit(gate: Gate, scope: Any) -> None:
@@ -178,9 +181,7 @@ def template(scope: Scope) -> str:
     return found
 
 
-def refusal(
-    error: Exception, path: str, route: str, headers: Iterable[tuple[bytes, bytes]]
-) -> tuple[int, bytes, Sequence[tuple[bytes, bytes]]]:
+def refusal(error: Exception, path: str, route: str, headers: Iterable[tuple[bytes, bytes]]) -> _Answer:
     """Status, body and headers for an exception; what is nobody's fault but ours is logged.
 
     Args:

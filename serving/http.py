@@ -49,13 +49,11 @@ from serving.audit import Journal, caller_of
 from serving.consent import Listener, keep_up
 from serving.docs import DocsPage
 from serving.events import Receiver
-from serving.filters import FilterError
 from serving.front import DECODER, Front, refusal, template
 from serving.live import Live
 from serving.lock.caller import STATE
 from serving.lock.opening import open_lock
 from serving.lock.policy import AUTO, ON
-from serving.lookup import UnknownServiceError
 from serving.openapi import complete
 from serving.reading import connect, ping
 from serving.scoring import UnknownCampaignError
@@ -87,7 +85,6 @@ CampaignType = Annotated[
 ]
 
 PurposeParameter = Annotated[str, QueryParameter(name="purpose", description="What the answer is for.")]
-_PURPOSE: Final = "$.purpose"
 _DOCUMENT: Final = "document"
 _PORTRAIT: Final = "/v1/customers"
 
@@ -132,8 +129,8 @@ def build(settings: Settings, compute: Compute | None = None) -> Front:
         )
 
     async def health() -> Health:
-        state = await ping(client, settings.redis_budget_s)
-        return Health(live.engine.version, live.engine.compute.kind, live.refused, state == "ok")
+        ready = await readiness()
+        return Health(ready.bundle, ready.device, ready.refused, ready.status == "ready")
 
     async def told() -> str:
         return await sight.text(await health())
@@ -220,12 +217,7 @@ async def score(data: JSONBody[ScoreRequest], state: State) -> ScoreAnswer:
     the status `cold` and without scores.
     """
     problems.check_size(len(data.customer_ids))
-    try:
-        return await _live(state).score(data)
-    except UnknownCampaignError as error:
-        raise problems.unknown_campaign(error, "$.campaign.type") from None
-    except UnknownPurposeError as error:
-        raise problems.unknown_purpose(error, _PURPOSE) from None
+    return await _live(state).score(data)
 
 
 @post(
@@ -240,12 +232,7 @@ async def recommend(data: JSONBody[RecommendRequest], state: State) -> Recommend
     segment, else what is popular with all. `source` says which, `notes` say why.
     """
     problems.check_size(len(data.customer_ids), data.k)
-    try:
-        return await _live(state).recommend(data)
-    except UnknownPurposeError as error:
-        raise problems.unknown_purpose(error, _PURPOSE) from None
-    except FilterError as error:
-        raise problems.unanswerable(error) from None
+    return await _live(state).recommend(data)
 
 
 @post(
@@ -260,10 +247,7 @@ async def similar_items(data: JSONBody[SimilarRequest], state: State) -> Similar
     under the same filters as recommendations. An unknown item is answered with an empty list.
     """
     problems.check_items(len(data.item_ids))
-    try:
-        return await _live(state).engine.similar_items(data)
-    except FilterError as error:
-        raise problems.unanswerable(error) from None
+    return await _live(state).engine.similar_items(data)
 
 
 @post(
@@ -278,12 +262,7 @@ async def features(data: JSONBody[FeaturesRequest], state: State) -> FeaturesAns
     and age. What is unknown, stale or null is null, and `status` says which.
     """
     problems.check_size(len(data.customer_ids))
-    try:
-        return await _live(state).features(data)
-    except UnknownServiceError as error:
-        raise problems.unknown_service(error, "$.service") from None
-    except UnknownPurposeError as error:
-        raise problems.unknown_purpose(error, _PURPOSE) from None
+    return await _live(state).features(data)
 
 
 @post(
@@ -299,8 +278,7 @@ async def events(data: JSONBody[EventsRequest], request: Request[Any, Any, Any],
     twice under one id counts once.
     """
     receiver: Receiver = state["receiver"]
-    sender = None if request.client is None else request.client.host
-    return await receiver.receive(data, sender, request.headers.get("origin"))
+    return await receiver.receive(data, *_whence(request))
 
 
 @post(
@@ -315,8 +293,7 @@ async def consent(data: JSONBody[ConsentRequest], request: Request[Any, Any, Any
     every answer from then on, when this answers.
     """
     receiver: Receiver = state["receiver"]
-    sender = None if request.client is None else request.client.host
-    receiver.require_here(sender, request.headers.get("origin"), request.url.path)
+    receiver.require_here(*_whence(request), request.url.path)
     listener: Listener = state["listener"]
     answer = await listener.hear(data)
     _note(state, request, request.url.path, data.purpose, data.customer_id, "")
@@ -335,8 +312,7 @@ async def contact(data: JSONBody[ContactRequest], request: Request[Any, Any, Any
     allows gets no personal answer for it, until there is room again.
     """
     receiver: Receiver = state["receiver"]
-    sender = None if request.client is None else request.client.host
-    receiver.require_here(sender, request.headers.get("origin"), request.url.path)
+    receiver.require_here(*_whence(request), request.url.path)
     listener: Listener = state["listener"]
     answer = await listener.count(data)
     _note(state, request, request.url.path, data.purpose, data.customer_id, "")
@@ -414,6 +390,11 @@ def _note(
     """Write down who asked for one customer."""
     journal: Journal = state["journal"]
     journal.note(caller_of(request.scope), route, purpose, 200, (customer,), bundle, request.scope["headers"])
+
+
+def _whence(request: Request[Any, Any, Any]) -> tuple[str | None, str | None]:
+    """The address that a request comes from, and the web page, as a browser says."""
+    return None if request.client is None else request.client.host, request.headers.get("origin")
 
 
 def _live(state: State) -> Live:

@@ -158,11 +158,11 @@ class Live:
         if ended - self._sampled < self._pace.between:
             return
         self._sampled = ended
-        if self._shadow is None:
-            served.sample.add(answer.results, ended - began)
-        elif self._beside is None or self._beside.done():
-            served.sample.add(answer.results, ended - began)
+        if self._shadow is not None:
+            if self._beside is not None and not self._beside.done():
+                return  # the two samples are of the same requests
             self._beside = asyncio.create_task(_answer(self._shadow, request))
+        served.sample.add(answer.results, ended - began)
 
     async def watch(self) -> None:
         """Look for another current bundle, and after the one that took over last, for ever."""

@@ -1,13 +1,13 @@
 """Features as they lie in the online store, column by column: what an application computes with itself. No HTTP."""
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate, pairwise
 from typing import Any
 
 from motherlode.api import FeaturesAnswer, FeatureView
 from motherlode.bundle import Bundle
 from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column, ViewRows
+from serving.batching import bounds
 from serving.portrait import STATUS, iso, plain
 
 
@@ -62,7 +62,7 @@ class Lookup:
             return [FeaturesAnswer(self._version, list(asked[0]), found, [])]
         return [
             FeaturesAnswer(self._version, list(ids), {name: _part(view, a, b) for name, view in found.items()}, [])
-            for ids, (a, b) in zip(asked, pairwise(accumulate(map(len, asked), initial=0)), strict=True)
+            for ids, (a, b) in zip(asked, bounds(asked), strict=True)
         ]
 
     def nothing(self, ids: Sequence[int | str], reason: str) -> FeaturesAnswer:

@@ -170,8 +170,9 @@ def answer(error: Exception, path: str) -> tuple[int, ErrorAnswer]:
         error: what was raised.
         path: the request's, for what is wrong with it as a whole.
     """
-    if isinstance(error, Refusal):
-        return error.status_code, ErrorAnswer(error.problem)
+    refused = error if isinstance(error, Refusal) else _of_body(error)
+    if refused is not None:
+        return refused.status_code, ErrorAnswer(refused.problem)
     status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR.value
     if isinstance(error, ValidationException):
         return status, ErrorAnswer(_of_litestar(error))
@@ -179,6 +180,17 @@ def answer(error: Exception, path: str) -> tuple[int, ErrorAnswer]:
     return status, ErrorAnswer(
         Problem(BODY if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else path, message, remedy)
     )
+
+
+def _of_body(error: Exception) -> Refusal | None:
+    """The refusal of a body that names what the bundle or the settings have not; None: it is another error."""
+    if isinstance(error, UnknownCampaignError):
+        return unknown_campaign(error, f"{BODY}.campaign.type")
+    if isinstance(error, UnknownPurposeError):
+        return unknown_purpose(error, f"{BODY}.purpose")
+    if isinstance(error, UnknownServiceError):
+        return unknown_service(error, f"{BODY}.service")
+    return unanswerable(error) if isinstance(error, FilterError) else None
 
 
 def _of_litestar(error: ValidationException) -> Problem:

@@ -46,12 +46,22 @@ class Suppression:
         Raises:
             Exception: what the work raises, without waiting for the set.
         """
-        if self._read_at is not None and time.monotonic() - self._read_at <= FRESH_S:
+        if self._fresh:
             return await work
+        _, done = await asyncio.gather(self.refreshed(), work)
+        return done
+
+    async def refreshed(self) -> None:
+        """Read the set again where it is no longer fresh; whoever asks meanwhile waits for the same answer."""
+        if self._fresh:
+            return
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
-        _, done = await asyncio.gather(asyncio.shield(self._reading), work)
-        return done
+        await asyncio.shield(self._reading)
+
+    @property
+    def _fresh(self) -> bool:
+        return self._read_at is not None and time.monotonic() - self._read_at <= FRESH_S
 
     async def _read(self) -> None:
         try:

@@ -1,7 +1,6 @@
 """The asyncio client: aiohttp, which takes a third of httpx's time a call, a sixth with 16 at once (decision 0038)."""
 
 import asyncio
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -28,9 +27,8 @@ from motherlode.api import (
     SimilarRequest,
 )
 from motherlode.client import calls
-from motherlode.client.address import Address
-from motherlode.client.retries import Budget, Retries
-from motherlode.client.talk import CONNECT_S, Fault, Manner, Reply, Send, Talk
+from motherlode.client.talk import CONNECT_S, SLOW, Fault, Reply, Send, Talk
+from motherlode.client.told import Told
 from motherlode.errors import SettingsError
 
 T = TypeVar("T")
@@ -39,44 +37,15 @@ _CONNECTIONS: Final = 100
 """At once; more calls wait for one."""
 _NEVER: Final = float("inf")
 """aiohttp rounds times up above this."""
-_SLOW: Final = "no answer came in time"
 
 
-class AsyncClient:
+class AsyncClient(Told):
     """Asks a server: `async with AsyncClient(url) as client`. It belongs to the event loop that it was entered in.
 
-    A call that takes more than one request may, more than 1000 customers for instance, is split and its answers are
-    joined in order; `bundle` then names each bundle that answered. All its requests and retries end within the time
-    for the call.
-
-    Args:
-        url: the server's, as `http://127.0.0.1:8000`.
-        api_key: sent as `Authorization: Bearer`.
-        purpose: of requests that name none (or `service`, the server's default), as `marketing`.
-        timeout_s: seconds a call, its retries included; each call may say otherwise.
-        retries: how often a request is repeated that failed and may succeed.
-        budget: what may be repeated over all calls; clients may share one.
-        ca_file: PEM certificates to trust instead of the system's.
-
-    Raises:
-        SettingsError: the URL, the key or the file cannot be used.
+    What it is told, and how it divides calls: see `motherlode.client.told.Told`.
     """
 
-    def __init__(
-        self,
-        url: str,
-        api_key: str | None = None,
-        *,
-        purpose: str | None = None,
-        timeout_s: float = calls.TIMEOUT_S,
-        retries: Retries | None = None,
-        budget: Budget | None = None,
-        ca_file: Path | None = None,
-    ) -> None:
-        self._address = Address.of(url, api_key, ca_file)
-        self._session: aiohttp.ClientSession | None = None
-        self._manner = Manner(retries or Retries(), budget or Budget(), purpose)
-        self._timeout_s = timeout_s
+    _session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         address = self._address
@@ -152,9 +121,6 @@ class AsyncClient:
         """Whether the server can answer, and by which bundle."""
         return await self._run(calls.ready(self._manner, self._within(timeout_s)))
 
-    def _within(self, timeout_s: float | None) -> float:
-        return self._timeout_s if timeout_s is None else timeout_s
-
     async def _run(self, talk: Talk[T]) -> T:
         try:
             step = next(talk)
@@ -186,6 +152,6 @@ class AsyncClient:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return Fault(f"no connection ({type(error).__name__})")
         except TimeoutError:
-            return Fault(_SLOW, late=True)
+            return Fault(SLOW, late=True)
         except (aiohttp.ClientError, OSError) as error:
             return Fault(f"the connection broke ({type(error).__name__})")

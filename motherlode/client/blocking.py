@@ -12,7 +12,7 @@ import ssl
 import time
 from collections import deque
 from contextlib import suppress
-from pathlib import Path
+from functools import cached_property
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -37,8 +37,8 @@ from motherlode.api import (
 )
 from motherlode.client import calls
 from motherlode.client.address import Address
-from motherlode.client.retries import Budget, Retries
-from motherlode.client.talk import CONNECT_S, Fault, Manner, Reply, Send, Talk
+from motherlode.client.talk import CONNECT_S, SLOW, Fault, Reply, Send, Talk
+from motherlode.client.told import Told
 
 T = TypeVar("T")
 
@@ -46,43 +46,17 @@ _IDLE: Final = 32
 """Connections that are kept while nobody asks."""
 _PIECE: Final = 1 << 16
 """Bytes."""
-_SLOW: Final = "no answer came in time"
 
 
-class Client:
+class Client(Told):
     """Asks a server, and waits for its answers.
 
-    A call that takes more than one request may, more than 1000 customers for instance, is split and its answers are
-    joined in order; `bundle` then names each bundle that answered. All its requests and retries end within the time
-    for the call.
-
-    Args:
-        url: the server's, as `http://127.0.0.1:8000`.
-        api_key: sent as `Authorization: Bearer`.
-        purpose: of requests that name none (or `service`, the server's default), as `marketing`.
-        timeout_s: seconds a call, its retries included; each call may say otherwise.
-        retries: how often a request is repeated that failed and may succeed.
-        budget: what may be repeated over all calls; clients may share one.
-        ca_file: PEM certificates to trust instead of the system's.
-
-    Raises:
-        SettingsError: the URL, the key or the file cannot be used.
+    What it is told, and how it divides calls: see `motherlode.client.told.Told`.
     """
 
-    def __init__(
-        self,
-        url: str,
-        api_key: str | None = None,
-        *,
-        purpose: str | None = None,
-        timeout_s: float = calls.TIMEOUT_S,
-        retries: Retries | None = None,
-        budget: Budget | None = None,
-        ca_file: Path | None = None,
-    ) -> None:
-        self._connections = _Connections(Address.of(url, api_key, ca_file))
-        self._manner = Manner(retries or Retries(), budget or Budget(), purpose)
-        self._timeout_s = timeout_s
+    @cached_property
+    def _connections(self) -> "_Connections":
+        return _Connections(self._address)
 
     def __enter__(self) -> Self:
         return self
@@ -150,9 +124,6 @@ class Client:
         """Whether the server can answer, and by which bundle."""
         return self._run(calls.ready(self._manner, self._within(timeout_s)))
 
-    def _within(self, timeout_s: float | None) -> float:
-        return self._timeout_s if timeout_s is None else timeout_s
-
     def _run(self, talk: Talk[T]) -> T:
         try:
             step = next(talk)
@@ -192,7 +163,7 @@ class _Connections:
                 return fault
             reply, keep = self._exchange(connection, send, until)
         except TimeoutError:
-            return Fault(_SLOW, late=True)
+            return Fault(SLOW, late=True)
         except (OSError, http.client.HTTPException) as error:
             return Fault(f"the connection broke ({type(error).__name__})")
         else:

@@ -19,6 +19,7 @@ from motherlode.client.retries import AGAIN, Budget, Retries, retry_after_s
 
 T = TypeVar("T")
 
+SLOW: Final = "no answer came in time"
 CONNECT_S: Final = 2.0
 """The longest that one try waits for a connection: a machine that is gone says nothing at all."""
 

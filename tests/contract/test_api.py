@@ -7,7 +7,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,17 +16,13 @@ from typing import Any
 import msgspec
 import pytest
 import schemathesis
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode, checks
 
 from motherlode.api import ScoreRequest
 from motherlode.identity import id_text
-from motherlode.redis_server import connect, running
-from motherlode.settings import Settings
-from serving.http import build
+from tests.serving.listening import listening, small_company
 
-SERVING = Path(__file__).parents[1] / "serving" / "conftest.py"
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -72,22 +67,9 @@ ASKED: list[tuple[str, str, Any]] = [
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the real application under uvicorn, over a real Valkey, with the customers 1 and 2."""
-    shared = _load("serving_company", SERVING)
-    home = tmp_path_factory.mktemp("company") / "home"
-    with running(Settings(home=home)) as bound, connect(bound) as redis:
-        company = shared.Company(Settings(home=home, redis_url=bound.redis_url, redis_budget_s=2.0), redis)
-        company.publish("v1")
-        company.put_customer("1")
-        company.put_customer("2")
-        server = uvicorn.Server(uvicorn.Config(build(company.settings), port=0, log_level="critical"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        while not server.started and thread.is_alive():
-            thread.join(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    """The URL of the real application under uvicorn, over a real Valkey."""
+    with small_company(tmp_path_factory.mktemp("company") / "home", 2.0) as company, listening(company.settings) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,12 @@ import http.client
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-import uvicorn
 from litestar import Litestar
 from litestar.testing import TestClient
 
@@ -20,6 +18,7 @@ from motherlode.api import MAX_BODY
 from serving.audit import asked_for
 from serving.engine import Engine
 from serving.http import build, from_env
+from tests.serving.listening import listening
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Company
@@ -306,15 +305,8 @@ def test_the_limits_stand_in_the_openapi_document(client: Client) -> None:
 @pytest.fixture
 def port(company: "Company") -> Iterator[int]:
     """The application under uvicorn, on a real socket."""
-    server = uvicorn.Server(uvicorn.Config(build(company.settings), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    until = time.monotonic() + 10
-    while not server.started and time.monotonic() < until:
-        time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join()
+    with listening(company.settings) as url:
+        yield int(url.rpartition(":")[2])
 
 
 def test_it_runs_under_uvicorn_and_refuses_a_body_by_its_announced_length(port: int) -> None:

@@ -1,30 +1,23 @@
 """Both clients behind one face, the real application on a port, and servers and proxies that fail on order."""
 
 import asyncio
-import importlib.util
 import select
 import socket
 import ssl
 import struct
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-import uvicorn
 
 from motherlode.client import AsyncClient, Client
-from motherlode.redis_server import connect, running
-from motherlode.settings import Settings
-from serving.http import build
-
-SERVING = Path(__file__).parents[2] / "serving" / "conftest.py"
+from tests.serving.conftest import Company
+from tests.serving.listening import listening, small_company
 
 
 class Waiting:
@@ -64,40 +57,17 @@ def opened(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="session")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     """Serving's own small company: the customers 1, 2 and "abc" are known, and nobody else."""
-    shared = _shared()
-    home = tmp_path_factory.mktemp("company") / "home"
-    with running(Settings(home=home)) as bound, connect(bound) as redis:
-        made = shared.Company(Settings(home=home, redis_url=bound.redis_url, redis_budget_s=1.0), redis)
-        made.publish("v1")
-        for customer in ("1", "2", "abc"):
-            made.put_customer(customer)
+    with small_company(tmp_path_factory.mktemp("company") / "home", 1.0) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def served(company: Any) -> Iterator[str]:
+def served(company: Company) -> Iterator[str]:
     """The URL of the real application under uvicorn."""
-    server = uvicorn.Server(uvicorn.Config(build(company.settings), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started and thread.is_alive():
-        thread.join(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-
-
-def _shared() -> ModuleType:
-    """Serving's conftest, which pytest imports for its own folder alone."""
-    spec = importlib.util.spec_from_file_location("serving_company", SERVING)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    with listening(company.settings) as url:
+        yield url
 
 
 @dataclass
