@@ -25,7 +25,7 @@ from typing import IO, Final, Self
 
 import msgspec
 
-from motherlode import bundle, runtime
+from motherlode import bundle, machine, runtime
 from motherlode.compute import choose
 from motherlode.errors import ServingError, SettingsError
 from motherlode.settings import Settings, environment
@@ -120,7 +120,7 @@ class _Host:
 
 def replicas(settings: Settings) -> int:
     """How many answer: one a core, since each runs one thread."""
-    return settings.replicas or len(os.sched_getaffinity(0))
+    return settings.replicas or machine.cores()
 
 
 def address(settings: Settings) -> str:

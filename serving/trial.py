@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from motherlode.api import Recommendation, Score
+from serving.sight.drift import index
 
 _BINS: Final = 10
-_LEAST_SHARE: Final = 1e-4
-"""What an empty bin counts as."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,6 @@ def psi(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> floa
     """The population stability index over ten parts, equally full before."""
     edges = np.unique(np.quantile(before, np.linspace(0, 1, _BINS + 1)[1:-1]))
     shares = [
-        np.maximum(np.bincount(np.searchsorted(edges, each), minlength=len(edges) + 1) / len(each), _LEAST_SHARE)
-        for each in (before, after)
+        np.bincount(np.searchsorted(edges, each), minlength=len(edges) + 1) / len(each) for each in (before, after)
     ]
-    return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+    return index(*shares)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from motherlode import __version__, redis_server
+from motherlode import __version__, machine, redis_server
 from motherlode.cli import options
 from motherlode.compute.device import decide
 from motherlode.compute.libraries import installed, versions
@@ -69,15 +69,9 @@ def _devices(settings: Settings, faults: list[MotherlodeError]) -> Iterator[tupl
 def _machine(settings: Settings) -> Iterator[tuple[str, str]]:
     memory = psutil.virtual_memory()
     yield "Python", f"{platform.python_version()}, {platform.system()} {platform.machine()}"
-    yield "cores", str(_cores())
+    yield "cores", str(machine.cores())
     yield "memory", f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB available"
     yield "state", f"{settings.home}{'' if settings.home.is_dir() else ' (not there yet)'}"
-
-
-def _cores() -> int:
-    """Cores that this process may use; not every system can say."""
-    process = psutil.Process()
-    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count()
 
 
 def _redis(settings: Settings, faults: list[MotherlodeError]) -> str:

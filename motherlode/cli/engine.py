@@ -11,6 +11,7 @@ import psutil
 from feature_repo.mart import snapshots
 from feature_repo.mart.snapshots import ByWork, Done, Runner, Task
 from motherlode.compute import Compute
+from motherlode.machine import cores
 from motherlode.settings import Settings
 
 AUTO: Final = "auto"
@@ -40,12 +41,6 @@ def runner(settings: Settings, compute: Compute, engine: str = AUTO, workers: in
     if engine == LOCAL or compute.kind != "cpu" or many < 2:
         return snapshots.local
     return ByWork(_Ray(None, settings.home, many))
-
-
-def cores() -> int:
-    """CPUs that this process may use."""
-    process = psutil.Process()
-    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
 
 
 def memory() -> int:

@@ -65,14 +65,18 @@ class Profile:
     def psi(self, counts: Floats) -> float:
         """The population stability index of counts by bin; below 0.1 nothing happened, above 0.25 much."""
         seen = np.cumsum(counts)[:-1] / counts.sum()
-        expected = _shares(np.clip(seen, self.low, self.high))
-        actual = _shares(seen)
-        return float(((actual - expected) * np.log(actual / expected)).sum())
+        return index(_shares(np.clip(seen, self.low, self.high)), _shares(seen))
+
+
+def index(expected: Floats, actual: Floats) -> float:
+    """The population stability index of shares of the same bins, shape (B,); none counts for less than `_FLOOR`."""
+    expected, actual = np.maximum(expected, _FLOOR), np.maximum(actual, _FLOOR)
+    return float(((actual - expected) * np.log(actual / expected)).sum())
 
 
 def _shares(upto: Floats) -> Floats:
     shares: Floats = np.diff(upto, prepend=0.0, append=1.0)
-    return np.maximum(shares, _FLOOR)
+    return shares
 
 
 def profiles(bundle: Bundle) -> dict[Name, Profile]:
