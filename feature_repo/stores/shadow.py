@@ -157,7 +157,7 @@ def rollback(
             after = since.get(target.view)
             carry(client, project, target, writer, now.generation(target.view), NEVER if after is None else after)
         flip(client, project, back)
-    except BaseException:
+    except BaseException:  # also Ctrl-C: every write would go to both for good
         # Where the server is gone, whoever clears shadows next does it.
         with suppress(redis.RedisError, StoreError):
             live.switch(client, project, only_live)

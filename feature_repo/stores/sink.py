@@ -90,7 +90,7 @@ class Sink:
     def _pack(self, packer: Packer, frame: pl.DataFrame, write: Callable[[Packed], Written]) -> Future[Written]:
         try:
             future = self._pool.submit(write, packer.from_frame(frame))
-        except BaseException:
+        except BaseException:  # also Ctrl-C: the place in the queue must be free again
             self._room.release()
             raise
         future.add_done_callback(lambda _: self._room.release())
