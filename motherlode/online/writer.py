@@ -1,5 +1,6 @@
 """Writing packed rows: newest event time wins, whatever order writers come in, and a tombstone beats all."""
 
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -38,6 +39,8 @@ _BATCH: Final = 1000
 """Rows a script call: long enough to amortise the call, short enough (about 5 ms) to let readers in."""
 _TRIES: Final = 60
 _PAUSE_S: Final = 0.05
+_FLIPS_S: Final = 30.0
+"""How long a write makes way for flips. By the clock, since a busy machine has fewer tries in it."""
 
 Digest = Callable[[str], str]
 """Entity text of a customer → its digest (`Tombstones.digest`)."""
@@ -154,7 +157,8 @@ class OnlineWriter:
 
     def _send(self, target: Target, batch: "_Batch") -> Written:
         digests: Sequence[str] | None = None
-        for attempt in range(_TRIES):
+        until, attempt = time.monotonic() + _FLIPS_S, 0
+        while time.monotonic() < until:
             live = self._live
             try:
                 return self._call(target, batch, digests)
@@ -166,7 +170,9 @@ class OnlineWriter:
                     if self._live == live:
                         # Whoever flips has set the pointer and not its copies; or has died in between.
                         generations.heal(self._client, self._project, batch.guards)
-                    time.sleep(_PAUSE_S if attempt > 1 else 0)
+                    # Of chance length: one as long as a flip takes would meet every flip at the same point.
+                    time.sleep(random.uniform(0, _PAUSE_S) if attempt > 1 else 0)
+                    attempt += 1
                 else:
                     raise
         raise StoreError(f"View {target.view!r} is flipped without end.", "Run one flip at a time.")
