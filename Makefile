@@ -56,7 +56,7 @@ check-gpu: $(SETUP) ## hold the GPU code against the real RAPIDS wheels, without
 	$(BIN)/python scripts/check_gpu.py
 
 bench-serving: $(SETUP) ## a full answer beside stock parts, and the promises of serving
-	$(BIN)/python -m benchmarks serving catalogue
+	$(BIN)/python -m benchmarks serving faults replicas catalogue
 
 bench: $(SETUP) ## run every benchmark; tables here, figures in benchmarks/results
 	$(BIN)/python -m benchmarks

@@ -9,6 +9,7 @@ NOT_BENCHMARKS = {
     "__main__",
     "asked",
     "curve",
+    "full_answer",
     "load",
     "online_client",
     "open_loop",

@@ -19,14 +19,16 @@ Figures = dict[str, float]
 """Of one server, by name: medians of the rounds."""
 
 
-def rows(found: Mapping[str, Figures]) -> Iterator[Row]:
+def rows(found: Mapping[str, Figures], features: int) -> Iterator[Row]:
     """The table of the promise.
 
     Args:
         found: server → its figures.
+        features: of a customer.
     """
     ours, ray, uvicorn = found[OURS], found[RAY], found[UVICORN]
-    one, many = f"full answer, {CLIENTS} clients × 1 customer", f"full answer, {BATCHING} clients × {BATCH} customers"
+    full = f"full answer of {features} features"
+    one, many = f"{full}, {CLIENTS} clients × 1 customer", f"{full}, {BATCHING} clients × {BATCH} customers"
     for peer, goal in ((RAY, "ratio >= 30"), (UVICORN, "ratio >= 18"), (EMPTY, "ratio >= 3")):
         yield _times(one, "requests/s", ours["single"], peer, found[peer]["single"], goal)
     yield _times(many, "calls/s", ours["batch"], RAY, ray["batch"], "ratio >= 30")
@@ -47,6 +49,9 @@ def rows(found: Mapping[str, Figures]) -> Iterator[Row]:
             told = f"{peer}, {theirs * 1e3:.3g} ms"
             yield Row(what, ours[name] * 1e3, "ms", told, theirs / ours[name])
     yield Row("CPU of the Valkey for it", ours["Valkey CPU"] * 1e3, "ms")
+    peer = f"at the peak, where requests are answered together, {ours['CPU'] * 1e3:.3g} ms"
+    half = ours["half CPU"]
+    yield Row("CPU of a full answer at half the peak", half * 1e3, "ms", peer, ours["CPU"] / half)
     yield Row(f"p99 at half the peak, {ours['half rate']:,.0f} requests/s", ours["half p99"], "ms", goal="<= 10")
     yield Row("requests at half the peak without an answer", ours["half failed"], "", goal="<= 0")
     yield Row("longest pause of the load generator then", ours["stalled"], "ms")

@@ -1,4 +1,4 @@
-"""The company of the serving benchmark: 20,000 customers, 4 views of 30 float32, in both stores of one Valkey.
+"""The company of the serving benchmark: 20,000 customers, 30 float32 in 4 views, in both stores of one Valkey.
 
 Made by the product's own code: the rows are packed and written by `motherlode.online`, the bundle is written and
 verified by `training.publish`. Feast's own Redis store gets the same rows by `materialize`.
@@ -36,8 +36,8 @@ from training.two_tower.model import Shape, UserTower
 
 CUSTOMERS: Final = 20_000
 VIEWS: Final = 4
-WIDTH: Final = 30
-"""Features a view."""
+FEATURES: Final = 30
+"""Of a customer, in all views together."""
 _ITEMS: Final = 1_000
 _DIM: Final = 64
 _HISTORY: Final = 50
@@ -56,7 +56,7 @@ class Company:
     Attributes:
         settings: our home, bound to the Valkey.
         feast: the folder of Feast's repository; the peers' models lie there too.
-        x: shape (CUSTOMERS, VIEWS × WIDTH), the features of customer i in row i.
+        x: shape (customers, features), the features of customer i in row i.
         columns: view → its features' names, in the order of `x`.
         models: what answers.
     """
@@ -74,17 +74,22 @@ class Company:
         return int(self.models.segmenter.label(x)[0]), scores
 
 
-def make(folder: Path, valkey: Server, customers: int = CUSTOMERS, width: int = WIDTH) -> Company:
+def make(
+    folder: Path, valkey: Server, customers: int = CUSTOMERS, features: int = FEATURES, *, peers: bool = True
+) -> Company:
     """Features, models, bundle, and both stores filled.
 
     Args:
         folder: an empty one.
         valkey: an empty server.
         customers: how many; they are called 0, 1, ...
-        width: features a view.
+        features: of a customer, in all views together.
+        peers: fill Feast's own store as well, which takes a minute.
     """
-    columns = {f"view_{i}": tuple(f"view_{i}_{j:02d}" for j in range(width)) for i in range(VIEWS)}
-    x = features(customers, VIEWS * width)
+    columns = {
+        f"view_{i}": tuple(f"view_{i}_{j:02d}" for j in range(width)) for i, width in enumerate(widths(features))
+    }
+    x = amounts(customers, features)
     medians = np.median(x, axis=0).tolist()
     named = [(view, name) for view, each in columns.items() for name in each]
     inputs = [Input(view, name, each) for (view, name), each in zip(named, medians, strict=True)]
@@ -94,24 +99,34 @@ def make(folder: Path, valkey: Server, customers: int = CUSTOMERS, width: int = 
     made = Company(settings, folder / "feast", x, columns, models)
     made.feast.mkdir(parents=True)
     models.save(made.feast)
-    _publish(made)
+    publish_bundle(made, datetime.now(UTC))
     at = datetime.now(UTC) - timedelta(hours=1)
     _write_packed(made, at)
-    _write_feast(made, at, valkey.port)
+    if peers:
+        _write_feast(made, at, valkey.port)
     return made
 
 
-def features(customers: int, width: int) -> Matrix:
+def widths(features: int) -> list[int]:
+    """Features of each view, as even as they can be, the wider ones first; each has one at least."""
+    if features < VIEWS:
+        raise ValueError(f"{features} features cannot be in {VIEWS} views.")
+    least, more = divmod(features, VIEWS)
+    return [least + (i < more) for i in range(VIEWS)]
+
+
+def amounts(customers: int, width: int) -> Matrix:
     """Amounts between 0.6 and 32 that hang together, float32 of shape (customers, width)."""
     random = np.random.default_rng(0)
     tastes = random.normal(size=(customers, _FACTORS))
     loadings = random.normal(size=(_FACTORS, width)) / np.sqrt(_FACTORS)
     values = tastes @ loadings + 0.3 * random.normal(size=(customers, width))
-    amounts: Matrix = np.expm1(2.0 + 1.5 * np.tanh(values)).astype(np.float32)
-    return amounts
+    found: Matrix = np.expm1(2.0 + 1.5 * np.tanh(values)).astype(np.float32)
+    return found
 
 
-def _publish(made: Company) -> None:
+def publish_bundle(made: Company, created: datetime) -> str:
+    """Write the models as a bundle and make it current; its version, which is named by when it was made."""
     schemas = _schemas(made)
     requests = {view: ViewRequest(view, each.columns, int(_TTL.total_seconds())) for view, each in schemas.items()}
     lists = (
@@ -129,11 +144,12 @@ def _publish(made: Company) -> None:
     fitted = made.models.fitted()
     counts = np.bincount(made.models.segmenter.label(made.x)).tolist()
     segments = [Segment(i, f"Segment {i}", n / len(made.x), "", n) for i, n in enumerate(counts)]
-    origin = publish.Origin(datetime.now(UTC), "", "", services)
+    origin = publish.Origin(created, "", "", services)
     folder = publish.write(
         made.settings, _COMPUTE, origin, fitted, segments, _recommender(made), (), {}, lambda _: "<html></html>"
     )
     publish.publish(made.settings, folder.name)
+    return folder.name
 
 
 def _recommender(made: Company) -> publish.Recommender:
