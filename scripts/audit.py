@@ -1,8 +1,9 @@
 """Known vulnerabilities of the locked libraries, by pip-audit: `make audit`.
 
-pip-audit asks the package index. Where the index knows no vulnerabilities, as a mirror does not, or cannot be reached,
-pip-audit skips what it was asked for and still ends well. So a version that is known to be vulnerable is asked for
-first: where even that is not found, nothing was audited, and this says so and ends with 3, not with 0.
+pip-audit asks the package index, and where that tells nothing OSV (api.osv.dev). Where the index knows no
+vulnerabilities, as a mirror does not, or cannot be reached, pip-audit skips what it was asked for and still ends well.
+So a version that is known to be vulnerable is asked for first: where even that is not found, nothing was audited, and
+this says so and ends with 3, not with 0. Advisories are not kept here: a copy would be out of date on the day after.
 """
 
 import json
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CANARY = "jinja2==3.1.0"
 """Several vulnerabilities of it are known since 2024."""
 NOT_AUDITED = 3
+SERVICES = (("--vulnerability-service", "pypi"), ("--vulnerability-service", "osv"))
+"""Who is asked, one after the other."""
 _LOCAL = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;+]+)")
 
 
@@ -75,17 +78,27 @@ def ask(lines: Iterable[str], options: Sequence[str] = ()) -> Audit:
     return parsed(ran.stdout)
 
 
-def main(options: Sequence[str]) -> int:
-    """Audit constraints.txt; returns 0 where nothing is known, 1 where something is, 3 where nothing was audited."""
+def knows(options: Sequence[str]) -> bool:
+    """Whether a service tells of a version that is vulnerable that it is."""
     try:
-        alive = bool(ask([CANARY]).found)
+        return bool(ask([CANARY], options).found)
     except (ValueError, KeyError, subprocess.TimeoutExpired):
-        alive = False
-    if not alive:
-        print(f"NOT AUDITED: the package index tells nothing of {CANARY}, which is vulnerable: it cannot be reached,")
-        print("or it is a mirror without vulnerabilities. Run `make audit` where the public index can be reached.")
+        return False
+
+
+def main(options: Sequence[str]) -> int:
+    """Audit constraints.txt; returns 0 where nothing is known, 1 where something is, 3 where nothing was audited.
+
+    Args:
+        options: of pip-audit; they may name another service than those of `SERVICES`.
+    """
+    asked = next((given for each in SERVICES if knows(given := (*each, *options))), None)
+    if asked is None:
+        print(f"NOT AUDITED: neither the package index nor OSV tells anything of {CANARY}, which is vulnerable: they")
+        print("cannot be reached, or are mirrors without vulnerabilities. Nothing is known of the locked libraries.")
+        print("Run `make audit` where one of them can be reached.")
         return NOT_AUDITED
-    audit = ask(pins((ROOT / "constraints.txt").read_text()), options)
+    audit = ask(pins((ROOT / "constraints.txt").read_text()), asked)
     for each in audit.found:
         print(f"VULNERABLE: {each}")
     if audit.skipped:

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motherlode import names
-from motherlode.bundle import CAMPAIGN, Input
+from motherlode import names, stability
 from motherlode.errors import DataError
+from motherlode.manifest import CAMPAIGN, Input
 
 _SEPARATOR: Final = "__"
-_DECILES: Final = np.arange(1, 10) / 10
+_NEWEST: Final = 1000
+"""Rows of the drift profile, at least, where there are as many."""
 
 Matrix = npt.NDArray[np.float32]
 
@@ -34,13 +35,15 @@ def learn(frame: pl.DataFrame, columns: Sequence[str], campaign_types: Sequence[
         campaign_types: one input each, after the features.
 
     Returns:
-        Each feature with its median and its deciles. A feature without any value gets 0 and no deciles.
+        Each feature with its median and its drift profile: of the newest rows alone, since what only grows (tenure,
+        totals) is elsewhere now than a year ago, without anything being wrong. A feature without any value gets 0.
     """
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise DataError(f"The training frame lacks {missing}.", f"It has {frame.columns}.")
     kinds = (Input(CAMPAIGN, kind, 0.0) for kind in campaign_types)
-    return (*(_feature(column, frame[column]) for column in columns), *kinds)
+    newest, before = _newest(frame)
+    return (*(_feature(column, frame[column], newest[column], before[column]) for column in columns), *kinds)
 
 
 def matrix(frame: pl.DataFrame, inputs: Sequence[Input]) -> Matrix:
@@ -59,15 +62,31 @@ def label(each: Input) -> str:
     return f"{each.view}.{each.name}"
 
 
-def _feature(column: str, values: pl.Series) -> Input:
+def _feature(column: str, values: pl.Series, newest: pl.Series, before: pl.Series) -> Input:
     view, _, name = column.partition(_SEPARATOR)
-    numbers = values.cast(pl.Float64)
-    present = numbers.filter(numbers.is_finite()).to_numpy()
-    if len(present) == 0:
-        return Input(view, name, 0.0)
-    edges = np.quantile(present, _DECILES)
+    numbers = _numbers(values)
+    present = numbers[np.isfinite(numbers)]
     # As float32 sees it, so that the matrix and serving's default are one value.
-    return Input(view, name, float(np.float32(np.median(present))), tuple(float(edge) for edge in edges))
+    default = float(np.float32(np.median(present))) if len(present) else 0.0
+    profile = stability.seen(_numbers(newest))
+    return Input(view, name, default, *profile, moved=profile.psi(_numbers(before)) if len(before) else None)
+
+
+def _numbers(values: pl.Series) -> npt.NDArray[np.float64]:
+    """NaN where null."""
+    return values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def _newest(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of the latest times, and of the latest before those; where they have no times, all and none."""
+    if names.EVENT_TIMESTAMP not in frame.columns or frame.height <= _NEWEST:
+        return frame, frame.clear()
+    time = pl.col(names.EVENT_TIMESTAMP)
+    since = frame[names.EVENT_TIMESTAMP].top_k(_NEWEST).min()
+    newest, older = frame.filter(time >= since), frame.filter(time < since)
+    if len(older) < _NEWEST:
+        return newest, frame.clear()
+    return newest, older.filter(time >= older[names.EVENT_TIMESTAMP].top_k(_NEWEST).min())
 
 
 def _column(each: Input) -> pl.Expr:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.stores.shadow import keys_of
+from motherlode import stability
 from motherlode.online.keys import entity_of, row_key, schema_key
 from motherlode.online.reader import mget, now_us
 from motherlode.packed import Column, Schema, Status, Values, ViewRows, created_us_of, decode, fingerprint_of
@@ -23,7 +24,6 @@ SAMPLE: Final = 10_000
 """Entities compared a view and a side, at the most."""
 _READ: Final = 1000
 """Rows fetched in one round trip."""
-_BINS: Final = 10
 _CATEGORIES: Final = 20
 _ENOUGH: Final = 100
 """Values on either side from which on a distribution is judged: with fewer it moves by chance."""
@@ -253,7 +253,7 @@ def _count(keys: Iterable[bytes], sample: int) -> tuple[int, list[str]]:
 
 
 def _shift(dtype: str, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> float | None:
-    """Population stability index (Siddiqi, Credit Risk Scorecards, 2006): sum of (p - q) ln(p / q) over bins."""
+    """The population stability index of the values that are there."""
     if dtype.startswith("list<"):
         dtype, before, after = "int64", *(np.array([len(each) for each in side], np.int64) for side in (before, after))
     if dtype not in _NUMBERS and dtype != "string":
@@ -262,29 +262,14 @@ def _shift(dtype: str, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> flo
         before, after = before[~np.isnan(before)], after[~np.isnan(after)]
     if min(len(before), len(after)) < _ENOUGH:
         return None
-    bins = _by_number if dtype in _NUMBERS else _by_word
-    counts = bins(before)
-    p, q = (_shares(counts(side)) for side in (before, after))
-    return float(((p - q) * np.log(p / q)).sum())
+    if dtype in _NUMBERS:
+        edges = stability.bins(before)
+        return stability.of_counts(*(stability.counted(edges, side) for side in (before, after)))
+    counts = _by_word(before)
+    return stability.of_counts(*(counts(side) for side in (before, after)))
 
 
-_Count = Callable[[npt.NDArray[Any]], npt.NDArray[np.int64]]
-
-
-def _by_number(live: npt.NDArray[Any]) -> _Count:
-    edges = np.unique(np.quantile(live.astype(np.float64), np.linspace(0, 1, _BINS + 1)))
-    values = np.unique(live)
-    if len(values) <= _BINS:
-        edges = np.append(values.astype(np.float64), np.inf)  # each value is a bin
-
-    def count(side: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        places = np.searchsorted(edges[1:-1], side.astype(np.float64), side="right")
-        return np.bincount(places, minlength=max(1, len(edges) - 1)).astype(np.int64)
-
-    return count
-
-
-def _by_word(live: npt.NDArray[Any]) -> _Count:
+def _by_word(live: npt.NDArray[Any]) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.int64]]:
     words, counts = np.unique(live.astype(str), return_counts=True)
     commonest = np.sort(words[np.argsort(-counts, kind="stable")[:_CATEGORIES]])
 
@@ -294,12 +279,6 @@ def _by_word(live: npt.NDArray[Any]) -> _Count:
         return np.bincount(places, minlength=len(commonest) + 1).astype(np.int64)
 
     return count
-
-
-def _shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Shares, none of them 0."""
-    shares: npt.NDArray[np.float64] = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
-    return shares
 
 
 def _unequal(before: Values, after: Values, unchanged: npt.NDArray[np.bool_]) -> float | None:

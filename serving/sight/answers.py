@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motherlode import names
-from motherlode.api import Recommendation, Score
+from motherlode.api import Neighbours, Recommendation, Score
 from motherlode.bundle import Bundle
 from motherlode.online.reader import ViewRequest
 from motherlode.packed import Status, ViewRows
@@ -115,16 +115,34 @@ class BundleSight:
                     self._reasons[m.IMPUTED].value += 1
         self._sample(requests, rows, answers, len(answers), at_us)
 
-    def looked_up(self, route: str, n: int, requests: Sequence[ViewRequest], rows: Rows, at_us: int) -> None:
-        """N customers' features were read; see `answered`."""
+    def looked_up(
+        self,
+        route: str,
+        n: int,
+        requests: Sequence[ViewRequest],
+        rows: Rows,
+        at_us: int,
+        hidden: Sequence[str | None] = (),
+    ) -> None:
+        """N customers' features were read; see `answered`.
+
+        Args:
+            route, requests, rows, at_us: see `answered`.
+            n: how many.
+            hidden: the status of whoever is told none of theirs, None of others; empty: all are told.
+        """
         if UNSEEN.get():
             return
         self._batch(route).observe(n)
-        if not any(any(view.statuses) for view in rows.values()):  # PRESENT is 0
+        if not hidden and not any(any(view.statuses) for view in rows.values()):  # PRESENT is 0
             self._count(route, "ok", "", n)
         else:
-            for statuses in zip(*(view.statuses for view in rows.values()), strict=True):
-                self._lookup(route, set(statuses))
+            each = zip(*(view.statuses for view in rows.values()), strict=True)
+            for statuses, status in zip(each, hidden or [None] * n, strict=True):
+                if status is None:
+                    self._lookup(route, set(statuses))
+                else:
+                    self._count(route, status, "")
         self._sample(requests, rows, (), n, at_us)
 
     def failed(self, route: str, reason: str, n: int, source: str = "") -> None:
@@ -143,6 +161,20 @@ class BundleSight:
         found = next((name for start, name in _STARTS if reason.startswith("redis" + start)), m.REDIS_OTHER)
         self._reasons[found].value += n
 
+    def found(self, route: str, answers: Sequence[Neighbours]) -> None:
+        """N items' neighbours were looked for."""
+        if UNSEEN.get():
+            return
+        self._batch(route).observe(len(answers))
+        for each in answers:
+            self._count(route, each.status, "")
+        self.late(sum(each.status == "degraded" for each in answers))
+
+    def late(self, n: int) -> None:
+        """N answers are not what they might be, since ranking took longer than it may."""
+        if not UNSEEN.get():
+            self._reasons[m.RANK_TIMEOUT].value += n
+
     def waited(self, since: float) -> None:
         """A batch begins that waited since `since`."""
         self.stage(m.QUEUE, since)
@@ -153,12 +185,14 @@ class BundleSight:
         self._room, self._places = _SAMPLED, _SAMPLES
         seen: dict[tuple[str, tuple[str, ...]], list[Matrix]] = {}
         for sample in samples:
+            # Of whom there is no row at all: training saw none of those.
+            known = ~np.all([rows.status == Status.UNKNOWN for rows in sample.rows.values()], axis=0)
             for request in sample.requests:
                 rows = sample.rows[request.view]
                 self._age(request.view, rows, sample.at_us)
                 wanted = self._profiled(request)
                 if wanted:
-                    seen.setdefault((request.view, wanted), []).append(rows.matrix(wanted))
+                    seen.setdefault((request.view, wanted), []).append(rows.matrix(wanted)[known])
         for (view, wanted), parts in seen.items():
             for name, values in zip(wanted, np.concatenate(parts).T, strict=True):
                 self.window.add((view, name), values)

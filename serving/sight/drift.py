@@ -1,7 +1,8 @@
 """Drift: how far what is served has moved from what was trained on, by the population stability index.
 
-A bundle tells the deciles of every feature. Where values are tied or whole numbers, deciles leave open how many lie
-at one of them: then the index is the least that they allow, so that counts of 0, 1 and 2 do not look like drift.
+A bundle tells of every feature which share of its values lay in which bin, and how many were null. Of answers, and in
+older bundles of features, there are deciles. Where values are tied or whole numbers, deciles leave open how many lie at
+one of them: then the index is the least that they allow, so that counts of 0, 1 and 2 do not look like drift.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from motherlode import names
-from motherlode.bundle import CAMPAIGN, Bundle, Model
+from motherlode import names, stability
+from motherlode.bundle import Bundle
+from motherlode.manifest import CAMPAIGN, Input, Model
 
 WINDOW: Final = 10_000
 """Customers after which one weighs 1/e."""
@@ -20,8 +22,6 @@ FEWEST: Final = 500
 """Customers below which an index of ten bins says nothing: its noise is about 10 / N."""
 _SAMPLES: Final = 100
 """Answers of training below which their deciles say nothing."""
-_FLOOR: Final = 1e-4
-"""Of a bin's share: an empty one is to be an alarm, not infinity."""
 
 Name = tuple[str, str]
 """A view and a feature; or `SCORE` and a model."""
@@ -36,11 +36,23 @@ class Profile:
     Attributes:
         edges: B bins' inner edges, ascending, shape (B - 1,); a value on an edge lies below it.
         low, high: between which the share of values up to each edge lay.
+        nulls: their share; None where nobody knows.
+        moved: the index of the training's newest rows against those before; None where nobody knows.
     """
 
     edges: Floats
     low: Floats
     high: Floats
+    nulls: float | None = None
+    moved: float | None = None
+
+    @classmethod
+    def told(cls, told: Input) -> "Profile":
+        """What a bundle tells of a feature."""
+        if not told.shares:
+            return cls.of(told.edges)
+        upto = np.cumsum(told.shares)[:-1]
+        return cls(np.array(told.edges, dtype=np.float64), upto, upto, told.nulls, told.moved)
 
     @classmethod
     def of(cls, deciles: Sequence[float]) -> "Profile":
@@ -55,23 +67,31 @@ class Profile:
         # A sharp edge at which a tie may have ended leaves a bin that may hold nothing: its few would look like much.
         kept = np.ones(len(edges), dtype=bool)
         kept[1:] = loose[1:] | (upto[1:] > most[:-1]) | ~loose[:-1]
-        return cls(edges[kept], upto[kept] / steps, most[kept] / steps)
+        # Below a tie, too: else a constant that falls would be none.
+        tied = counts > 1
+        under, above = stability.around(edges[tied])[: tied.sum()], (upto - counts + 1)[tied]
+        every = np.concatenate([edges[kept], under])
+        low, high = np.concatenate([upto[kept], above - 1]), np.concatenate([most[kept], above])
+        order = np.argsort(every)
+        return cls(every[order], low[order] / steps, high[order] / steps)
 
     def counts(self, values: npt.NDArray[Any]) -> Floats:
-        """How many of N values lie in each bin, shape (B,); what is not finite in none."""
+        """How many of N values lie in each bin, and how many are null or not finite: shape (B + 1,)."""
         kept = values[np.isfinite(values)]
-        return np.bincount(np.searchsorted(self.edges, kept), minlength=len(self.edges) + 1).astype(np.float64)
+        return np.append(stability.counted(self.edges, kept), float(len(values) - len(kept)))
 
     def psi(self, counts: Floats) -> float:
-        """The population stability index of counts by bin; below 0.1 nothing happened, above 0.25 much."""
-        seen = np.cumsum(counts)[:-1] / counts.sum()
-        return index(_shares(np.clip(seen, self.low, self.high)), _shares(seen))
+        """The population stability index of what `counts` counted; below 0.1 nothing happened, above 0.25 much."""
+        values, nulls = counts[:-1], counts[-1] / counts.sum()
+        seen = np.cumsum(values)[:-1] / max(1.0, values.sum())
+        expected, actual = _shares(np.clip(seen, self.low, self.high)), _shares(seen)
+        if self.nulls is None:
+            return stability.index(expected, actual)
+        return stability.index((*expected * (1 - self.nulls), self.nulls), (*actual * (1 - nulls), nulls))
 
-
-def index(expected: Floats, actual: Floats) -> float:
-    """The population stability index of shares of the same bins, shape (B,); none counts for less than `_FLOOR`."""
-    expected, actual = np.maximum(expected, _FLOOR), np.maximum(actual, _FLOOR)
-    return float(((actual - expected) * np.log(actual / expected)).sum())
+    def known(self, counts: Floats) -> float:
+        """How many customers the index is of."""
+        return float((counts[:-1] if self.nulls is None else counts).sum())
 
 
 def _shares(upto: Floats) -> Floats:
@@ -95,7 +115,9 @@ def profiles(bundle: Bundle) -> dict[Name, Profile]:
 
 def _of_features(model: Model) -> dict[Name, Profile]:
     return {
-        (each.view, each.name): Profile.of(each.edges) for each in model.inputs if each.view != CAMPAIGN and each.edges
+        (each.view, each.name): Profile.told(each)
+        for each in model.inputs
+        if each.view != CAMPAIGN and (each.edges or each.shares)
     }
 
 
@@ -136,10 +158,19 @@ class Window:
         before = self.counts.get(name)
         self.counts[name] = new if before is None else before * np.exp(-len(values) / WINDOW) + new
 
+    def counts_so(self, name: Name, length: int) -> bool:
+        """Whether that many counts are of this release's bins: a replica of another may count by others."""
+        profile = self.profiles.get(name)
+        return profile is not None and length == len(profile.edges) + 2
+
+    def moved(self) -> dict[Name, float]:
+        """How far features moved within the training, by name."""
+        return {name: each.moved for name, each in self.profiles.items() if each.moved is not None}
+
     def indices(self, counts: Mapping[Name, Floats]) -> dict[Name, float]:
         """The index by name, of those that enough customers are known of."""
         return {
             name: self.profiles[name].psi(found)
             for name, found in counts.items()
-            if name in self.profiles and found.sum() >= FEWEST
+            if name in self.profiles and self.profiles[name].known(found) >= FEWEST
         }

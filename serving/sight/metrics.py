@@ -48,8 +48,8 @@ REQUESTS: Final = Metric(
 STAGES: Final = Metric(
     "motherlode_stage_seconds",
     "histogram",
-    "Seconds a stage took, once a batch: queue (the longest wait), redis (round trip and unpacking), models, rank; "
-    "encode once a request.",
+    "Seconds a stage took. Once a request: lock, body (its arrival), decode, journal, encode, send; once a batch: "
+    "queue (the longest wait), redis (keys, round trip, unpacking), models, rank, lookup.",
     ("stage",),
     _STAGE_S,
 )
@@ -80,6 +80,18 @@ FEATURE_PSI: Final = Metric(
     "gauge",
     "Population stability index of a feature: about the last 10,000 sampled customers of each replica against the "
     "bundle's training.",
+    ("view", "feature"),
+)
+TRAINING_PSI: Final = Metric(
+    "motherlode_feature_training_psi",
+    "gauge",
+    "The same index of the newest rows trained on against those before: how far the feature moves by itself.",
+    ("view", "feature"),
+)
+NULL_SHARE: Final = Metric(
+    "motherlode_feature_null_share",
+    "gauge",
+    "Share of those customers of whom the feature is null.",
     ("view", "feature"),
 )
 SCORE_PSI: Final = Metric(
@@ -113,6 +125,38 @@ REPLICAS: Final = Metric("motherlode_replicas", "gauge", "Replicas that answer."
 STARTS: Final = Metric("motherlode_replica_starts_total", "counter", "Replicas that were started.")
 MEMORY: Final = Metric("motherlode_replica_resident_bytes", "gauge", "Memory of a replica.", ("replica",))
 CPU: Final = Metric("motherlode_cpu_seconds_total", "counter", "Processor time of all replicas.")
+BREAKER: Final = Metric(
+    "motherlode_breaker_open", "gauge", "Replicas that wait for Redis no more, since it did not answer again and again."
+)
+FALLBACKS: Final = Metric(
+    "motherlode_gpu_fallbacks", "gauge", "Replicas with a GPU that compute on the CPU, because CUDA failed."
+)
+CONSENT_LAG: Final = Metric(
+    "motherlode_consent_lag_seconds",
+    "gauge",
+    "Seconds since Redis was last known to have all that the ledger of consents says.",
+    merge="max",
+)
+LOG_FAILING: Final = Metric(
+    "motherlode_access_log_failing", "gauge", "Replicas that cannot write down who asks for whom."
+)
+LOG_WAITING: Final = Metric(
+    "motherlode_access_log_waiting", "gauge", "Customers of requests that wait to be written down."
+)
+LOG_LOST: Final = Metric("motherlode_access_log_lost_total", "counter", "Requests that were not written down.")
+HAPROXY_REQUESTS: Final = Metric(
+    "motherlode_haproxy_requests_total", "counter", "Requests that came to HAProxy; all three only where it is used."
+)
+HAPROXY_RESPONSES: Final = Metric(
+    "motherlode_haproxy_responses_total",
+    "counter",
+    "Answers that HAProxy gave by itself: 429 as many are in hand as may be; other 4xx malformed, of no path, or long "
+    "in coming; 5xx no replica answered.",
+    ("status",),
+)
+HAPROXY_CONNECTIONS: Final = Metric(
+    "motherlode_haproxy_connections", "gauge", "Connections of clients that are open at HAProxy."
+)
 
 METRICS: Final = (
     REQUESTS,
@@ -122,6 +166,8 @@ METRICS: Final = (
     DEGRADED,
     AGE,
     FEATURE_PSI,
+    TRAINING_PSI,
+    NULL_SHARE,
     SCORE_PSI,
     DRIFT_CUSTOMERS,
     IN_FLIGHT,
@@ -135,6 +181,15 @@ METRICS: Final = (
     STARTS,
     MEMORY,
     CPU,
+    BREAKER,
+    FALLBACKS,
+    CONSENT_LAG,
+    LOG_FAILING,
+    LOG_WAITING,
+    LOG_LOST,
+    HAPROXY_REQUESTS,
+    HAPROXY_RESPONSES,
+    HAPROXY_CONNECTIONS,
 )
 
 STALE: Final = "stale"
@@ -144,13 +199,20 @@ IMPUTED: Final = "imputed"
 REDIS_TIMEOUT: Final = "redis_timeout"
 REDIS_CONNECTION: Final = "redis_connection"
 REDIS_OTHER: Final = "redis_other"
-REASONS: Final = (STALE, MISSING_ROW, CORRUPT, IMPUTED, REDIS_TIMEOUT, REDIS_CONNECTION, REDIS_OTHER)
+RANK_TIMEOUT: Final = "rank_timeout"
+REASONS: Final = (STALE, MISSING_ROW, CORRUPT, IMPUTED, REDIS_TIMEOUT, REDIS_CONNECTION, REDIS_OTHER, RANK_TIMEOUT)
 """Every value of `reason`; all are told from the start, so that the first of a kind is an increase."""
 
+LOCK: Final = "lock"
+BODY: Final = "body"
+DECODE: Final = "decode"
 QUEUE: Final = "queue"
 REDIS: Final = "redis"
 MODELS: Final = "models"
 RANK: Final = "rank"
+LOOKUP: Final = "lookup"
+JOURNAL: Final = "journal"
 ENCODE: Final = "encode"
-STAGE_NAMES: Final = (QUEUE, REDIS, MODELS, RANK, ENCODE)
-"""Every value of `stage`."""
+SEND: Final = "send"
+STAGE_NAMES: Final = (LOCK, BODY, DECODE, QUEUE, REDIS, MODELS, RANK, LOOKUP, JOURNAL, ENCODE, SEND)
+"""Every value of `stage`, in their order."""

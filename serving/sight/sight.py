@@ -17,6 +17,7 @@ from serving.sight.answers import UNSEEN, BundleSight
 from serving.sight.board import Board, Snapshot, merge, this
 from serving.sight.counts import Family, Histogram, Series
 from serving.sight.drift import SCORE, Window
+from serving.sight.haproxy import HAProxy
 from serving.sight.text import exposition
 
 _log: Final = logging.getLogger(__name__)
@@ -38,12 +39,22 @@ class Health:
         version, device: of the bundle that answers.
         refused: why the current bundle is refused.
         redis: whether it answers.
+        waits: whether Redis is waited for: not where it did not answer again and again.
+        fell_back: whether the CPU answers because CUDA failed.
+        log_failing: whether the access log cannot be written.
+        log_waiting: customers that wait to be written there.
+        log_lost: requests that were not.
     """
 
     version: str
     device: str
     refused: str | None
     redis: bool
+    waits: bool = True
+    fell_back: bool = False
+    log_failing: bool = False
+    log_waiting: int = 0
+    log_lost: int = 0
 
 
 class Tracer(Protocol):
@@ -68,16 +79,21 @@ class Sight:
     Args:
         folder: where replicas put them for one another; None: this one answers for itself.
         tracer: None: no traces.
+        haproxy: where the socket lies that HAProxy tells its counts by; None: there is none.
     """
 
-    def __init__(self, folder: Path | None = None, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, tracer: Tracer | None = None, haproxy: HAProxy | None = None
+    ) -> None:
         self.tracer = tracer
+        self._haproxy = haproxy
+        self._kept_up = time.monotonic()
         self._families = {metric.name: Family(metric) for metric in m.METRICS}
         self._requests: dict[tuple[str, int], Histogram] = {}
         self._stages = {name: self._family(m.STAGES).histogram(name) for name in m.STAGE_NAMES}
         self._reasons = {name: self._family(m.DEGRADED).of(name) for name in m.REASONS}
         self._in_flight = self._family(m.IN_FLIGHT).of()
-        for metric in (m.REFUSALS, m.SWAPS, m.CPU):
+        for metric in (m.REFUSALS, m.SWAPS, m.CPU, m.LOG_LOST):
             self._family(metric).of()
         self._family(m.STARTS).of().value = 1
         self._board = None if folder is None else Board(folder)
@@ -115,6 +131,10 @@ class Sight:
         if self.tracer is not None:
             self.tracer.stage(name, now - began)
         return now
+
+    def kept_up(self) -> None:
+        """Redis has all that the ledger of consents says."""
+        self._kept_up = time.monotonic()
 
     def of(self, bundle: Bundle) -> "BundleSight":
         """What an engine tells of its answers."""
@@ -162,6 +182,12 @@ class Sight:
         self._family(m.BUNDLE).of(health.version, health.device).value = 1
         self._family(m.BUNDLE_REFUSED).of().value = float(health.refused is not None)
         self._family(m.REDIS_UP).of().value = float(health.redis)
+        self._family(m.BREAKER).of().value = float(not health.waits)
+        self._family(m.FALLBACKS).of().value = float(health.fell_back)
+        self._family(m.CONSENT_LAG).of().value = time.monotonic() - self._kept_up
+        self._family(m.LOG_FAILING).of().value = float(health.log_failing)
+        self._family(m.LOG_WAITING).of().value = health.log_waiting
+        self._family(m.LOG_LOST).of().value = health.log_lost
         times = self._process.cpu_times()
         self._family(m.CPU).of().value = times.user + times.system
         self._family(m.MEMORY).of(f"{self._me[0]}-{self._me[1]}").value = self._process.memory_info().rss
@@ -200,7 +226,9 @@ class Sight:
 
     def _text(self) -> str:
         living, gone = ([self._latest], []) if self._board is None else self._board.all()
-        return exposition(merge(living, gone) | self._indices(living))
+        # By whoever is asked: it is one for all replicas.
+        front = {} if self._haproxy is None else self._haproxy.series()
+        return exposition(merge(living, gone) | self._indices(living) | front)
 
     def _indices(self, living: Sequence[Snapshot]) -> dict[str, list[Series]]:
         """The drift of the replicas that answer by the same bundle as this one."""
@@ -211,11 +239,16 @@ class Sight:
         for each in living:
             if each.version == window.version:
                 for view, feature, counts in each.drift:
-                    totals[view, feature] = totals.get((view, feature), 0.0) + np.array(counts)
+                    if window.counts_so((view, feature), len(counts)):
+                        totals[view, feature] = totals.get((view, feature), 0.0) + np.array(counts)
         found = window.indices(totals)
         most = max((float(each.sum()) for each in totals.values()), default=0.0)
         return {
             m.FEATURE_PSI.name: [Series(name, value) for name, value in found.items() if name[0] != SCORE],
+            m.TRAINING_PSI.name: [Series(name, value) for name, value in window.moved().items()],
+            m.NULL_SHARE.name: [
+                Series(name, float(totals[name][-1] / totals[name].sum())) for name in found if name[0] != SCORE
+            ],
             m.SCORE_PSI.name: [Series(name[1:], value) for name, value in found.items() if name[0] == SCORE],
             m.DRIFT_CUSTOMERS.name: [Series((), most)],
         }

@@ -2,10 +2,13 @@
 
 import importlib
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 from motherlode.errors import SettingsError
-from motherlode.settings import Settings
+from motherlode.settings import Settings, environment
+from serving.haproxy import SOCKET_VARIABLE
+from serving.sight.haproxy import HAProxy
 from serving.sight.sight import Sight, Tracer
 
 _EXPORTER: Final = "opentelemetry.exporter"
@@ -19,7 +22,9 @@ def open_sight(settings: Settings) -> Sight:
     Raises:
         SettingsError: an endpoint is named, and the extra `tracing` is not installed.
     """
-    return Sight(settings.home / "run" / f"metrics-{settings.port}", _tracer(settings))
+    socket = environment({}).get(SOCKET_VARIABLE)
+    haproxy = None if socket is None else HAProxy(Path(socket))
+    return Sight(settings.home / "run" / f"metrics-{settings.port}", _tracer(settings), haproxy)
 
 
 def _tracer(settings: Settings) -> Tracer | None:

@@ -1,32 +1,17 @@
 """The alert rules by Prometheus' own tool, and the dashboard as far as Grafana's schema can be held without it."""
 
 import json
-import os
-import shutil
 import subprocess
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 ALERTS, TESTS = INFRA / "prometheus/alerts.yml", INFRA / "prometheus/alerts_test.yml"
 BOARD: dict[str, Any] = json.loads((INFRA / "grafana/motherlode.json").read_text())
 PANELS: list[dict[str, Any]] = [each for each in BOARD["panels"] if each["type"] != "row"]
-
-
-@pytest.fixture
-def promtool() -> str:
-    """Prometheus' tool. CI must have it; elsewhere the test is skipped, and says what it lacks."""
-    found = shutil.which("promtool")
-    if found is None:
-        lack = "No promtool is installed: run scripts/install_system_packages.sh."
-        if os.environ.get("CI"):
-            pytest.fail(lack)
-        pytest.skip(lack)
-    return found
 
 
 def run(tool: str, *arguments: str | Path) -> tuple[int, str]:

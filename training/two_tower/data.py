@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from motherlode import names
-from motherlode.bundle import Input, ItemTable
+from motherlode import names, stability
 from motherlode.errors import DataError
+from motherlode.manifest import Input, ItemTable
 from training.ranking import ItemSets
 
 MIN_ITEM_BASKETS: Final = 17
@@ -31,7 +31,6 @@ HALF_LIFE_DAYS: Final = 120.0
 ATTRIBUTES: Final = (names.DEPARTMENT, names.CATEGORY, names.BRAND)
 
 _DAY_US: Final = 86_400_000_000
-_DECILES: Final = tuple(tenth / 10 for tenth in range(1, 10))
 
 
 @dataclass(frozen=True)
@@ -256,7 +255,7 @@ def as_of(baskets: pl.DataFrame, user_features: pl.DataFrame) -> tuple[tuple[str
 
 
 def learn_inputs(columns: tuple[str, ...], features: npt.NDArray[np.float32]) -> tuple[Input, ...]:
-    """Each feature's median, which stands in where it is not known, and its deciles.
+    """Each feature's median, which stands in where it is not known, and its drift profile.
 
     Args:
         columns: `view__feature`, F names.
@@ -268,9 +267,8 @@ def learn_inputs(columns: tuple[str, ...], features: npt.NDArray[np.float32]) ->
 def _input(column: str, values: npt.NDArray[np.float32]) -> Input:
     known = values[np.isfinite(values)]
     default = float(np.median(known)) if len(known) else 0.0
-    edges = np.quantile(known, _DECILES).tolist() if len(known) else [0.0] * len(_DECILES)
     view, name = column.split("__", 1)
-    return Input(view, name, default, tuple(edges))
+    return Input(view, name, default, *stability.seen(values))
 
 
 def _examples(

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from motherlode.bundle import Input, ItemTable, Model, Tower
 from motherlode.compute import Compute
+from motherlode.manifest import Input, ItemTable, Model, Tower
 from training.result import Quality
 from training.two_tower import data, evaluate, export, splits, train
 from training.two_tower.data import Dataset, Examples
@@ -141,7 +141,7 @@ class _Measured:
 
     Attributes:
         towers: over the catalogue that they were measured with.
-        inputs: the features with the medians and deciles of the training part.
+        inputs: the features with the medians and drift profiles of the training part.
         repeat_weight: chosen on the validation part.
         quality: on the test part.
     """

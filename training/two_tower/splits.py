@@ -9,8 +9,8 @@ import numpy.typing as npt
 import polars as pl
 
 from motherlode import names
-from motherlode.bundle import Input
 from motherlode.errors import DataError
+from motherlode.manifest import Input
 from training.two_tower.data import Examples
 
 WINDOW: Final = timedelta(days=28)

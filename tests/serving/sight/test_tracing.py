@@ -42,7 +42,7 @@ def test_a_request_is_a_span_with_its_stages_in_the_trace_of_the_caller(company:
         "http.response.status_code": 200,
     }
     stages = {each.name: each for each in spans if each is not request}
-    assert set(stages) == {"redis", "models", "encode"}
+    assert set(stages) == {"body", "decode", "redis", "models", "journal", "encode", "send"}
     for each in stages.values():
         assert (each.trace_id, each.parent_span_id) == (request.trace_id, request.span_id)
         assert request.start_time_unix_nano <= each.start_time_unix_nano + 1_000_000

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from motherlode import names
-from motherlode.bundle import VECTOR_TOLERANCE
 from motherlode.compute import Compute
 from motherlode.errors import DataError
+from motherlode.manifest import VECTOR_TOLERANCE
 from training.two_tower import train
 from training.two_tower.fit import FittedTower, fit, measure_last_baskets
 from training.two_tower.train import Options

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from motherlode.bundle import ItemTable
+from motherlode.manifest import ItemTable
 from training.ranking import ItemSets
 from training.two_tower import train
 from training.two_tower.data import Catalogue, Examples
