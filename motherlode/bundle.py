@@ -7,10 +7,10 @@ renamed into place, and `current` is flipped in one step: any doubt leaves the o
 
 import hashlib
 import importlib
-import shutil
+import io
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,239 +22,24 @@ import numpy.typing as npt
 from motherlode import disk
 from motherlode.errors import BundleError
 from motherlode.identity import Identity
-from motherlode.online.reader import ViewRequest
+from motherlode.manifest import (
+    ANSWERS,
+    FORMAT,
+    ITEM_TABLE,
+    ITEM_VECTORS,
+    MANIFEST,
+    MANIFEST_DIGEST,
+    POPULAR,
+    ItemTable,
+    Manifest,
+    Popular,
+)
 
-FORMAT: Final = 1
-MANIFEST: Final = "manifest.json"
-MANIFEST_DIGEST: Final = "manifest.sha256"
-ITEM_VECTORS: Final = "items.npy"
-ITEM_TABLE: Final = "items.json"
-POPULAR: Final = "popular.json"
-ANSWERS: Final = "answers.npz"
-REPORT: Final = "report.html"
-ITEM_INDEX: Final = "items.index"
-SEARCH: Final = "search.onnx"
-"""Users × items → the best, for a GPU; it holds no vector."""
-CAMPAIGN: Final = "campaign"
-"""What stands for a view where an input is the request's campaign type, one-hot."""
-CURRENT: Final = "current"
-PUBLISHED: Final = "published"
-"""The versions that were made current, in that order; a rollback takes the last one off."""
-
-PROBABILITY_TOLERANCE: Final = 1e-5
-VECTOR_TOLERANCE: Final = 1e-4
-RECALL: Final = 0.98
-"""Of the exact best 10, what an index must find to be used."""
-
-
-class Input(msgspec.Struct, frozen=True):
-    """One column of a model's input matrix.
-
-    Attributes:
-        view: the feature view it comes from, or `CAMPAIGN`.
-        name: the feature's name; for `CAMPAIGN` the campaign type it is 1 for.
-        default: the value that stands for null, stale or unknown (the training median).
-        edges: deciles of the training values, 9 ascending numbers; the drift profile. Empty for `CAMPAIGN`.
-    """
-
-    view: str
-    name: str
-    default: float
-    edges: tuple[float, ...] = ()
-
-
-class Model(msgspec.Struct, frozen=True):
-    """An ONNX model of the bundle.
-
-    Attributes:
-        file: its name in the bundle's folder.
-        inputs: the columns of its float32 matrix `features`, shape (N, len(inputs)), in order.
-        output: the ONNX output to read.
-    """
-
-    file: str
-    inputs: tuple[Input, ...]
-    output: str
-
-
-class Segment(msgspec.Struct, frozen=True):
-    """A customer segment.
-
-    Attributes:
-        id: the model's label.
-        name, description: for people.
-        share: of the customers trained on.
-        customers: how many of them.
-    """
-
-    id: int
-    name: str
-    share: float
-    description: str
-    customers: int
-
-
-class Service(msgspec.Struct, frozen=True):
-    """A feature service as it was resolved at training: what to read online."""
-
-    name: str
-    views: tuple[ViewRequest, ...]
-
-
-class Tower(msgspec.Struct, frozen=True):
-    """How the recommender asks its user tower.
-
-    The ONNX model takes `history`, int64 of shape (N, history_length): row numbers of the item table plus
-    one, newest first, 0 where there is none; and `features`, float32 of shape (N, len(model.inputs)). It
-    answers float32 of shape (N, D). An item's score is its vector's product with the answer, plus
-    `repeat_weight` · log1p(weight) for the items that the customer keeps buying.
-
-    Attributes:
-        model: the user tower.
-        history_length: the longest history it was trained on.
-        repeat_weight: tuned on the validation part; 0 switches repeats off.
-        biased: the vectors' last dimension is the item's bias, and says nothing of what the item is like.
-    """
-
-    model: Model
-    history_length: int
-    repeat_weight: float
-    biased: bool = False
-
-
-class SearchIndex(msgspec.Struct, frozen=True):
-    """The index of a catalogue that is too large to read whole for each customer (`motherlode.index`).
-
-    Attributes:
-        file: its name in the bundle's folder.
-        exact_items: up to so many items that a filter allows are searched without it, exactly.
-        examined: allowed rows that a search for 10 reads.
-        recall: the share of the exact best 10 that it finds; the mean over `queries` customers' vectors, other than
-            those that it was tuned on.
-        queries: how many.
-    """
-
-    file: str
-    exact_items: int
-    examined: int
-    recall: float
-    queries: int
-
-
-class Quality(msgspec.Struct, frozen=True):
-    """A measured figure beside the baseline that a sceptic would choose, on the same held-out part.
-
-    Attributes:
-        model: `names.RESPONSE` and the like.
-        metric: the field's name for it: "AUC", "average precision", "recall@10".
-        value: the mean over the seeds.
-        spread: the standard deviation over the seeds; None for one fit without randomness.
-        baseline: what it is compared with: "recency alone".
-        baseline_value: the baseline's figure.
-        higher_is_better: False for errors.
-        error: the standard error of the difference from the baseline, paired over the test rows; None where it was
-            not measured.
-    """
-
-    model: str
-    metric: str
-    value: float
-    spread: float | None
-    baseline: str
-    baseline_value: float
-    higher_is_better: bool = True
-    error: float | None = None
-
-    @property
-    def wins(self) -> bool:
-        """Whether the model is ahead of its baseline, by however little."""
-        gain = self.value - self.baseline_value
-        return gain > 0 if self.higher_is_better else gain < 0
-
-    @property
-    def close(self) -> bool:
-        """Whether the difference is less than one spread between seeds, or than two standard errors."""
-        gain = abs(self.value - self.baseline_value)
-        return gain < max(self.spread or 0.0, 2 * (self.error or 0.0))
-
-    @property
-    def verdict(self) -> str:
-        """Who wins, in words."""
-        if self.value == self.baseline_value:
-            return "level"
-        who = "model" if self.wins else "baseline"
-        return f"{who} ahead, within the noise" if self.close else f"{who} wins"
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """Everything that tells two bundles apart.
-
-    Attributes:
-        version: the folder's name; sorts by time.
-        created_at: ISO 8601, UTC.
-        git_revision: of the code that trained; empty outside a checkout.
-        data_fingerprint: SHA-256 of the training tables.
-        code_fingerprint: SHA-256 of the code that trained.
-        identity: `Identity.key_id` of the pseudonym key that the customers' keys were made with.
-        device, device_reason: what it was trained on and why.
-        services: what to read online.
-        models: scorers by name (`names.SEGMENTS`, `names.RESPONSE`, `names.INACTIVE_28D`).
-        segments: the segments, by id.
-        tower: the recommender.
-        quality: every model's figures beside its baselines, of the held-out part.
-        libraries: name → version.
-        files: file name → SHA-256, all but the manifest.
-        left_out: a model that the data cannot bear → why; also an index that does not find enough.
-        index: of the catalogue; None: it is searched exactly.
-    """
-
-    format: int
-    version: str
-    created_at: str
-    git_revision: str
-    data_fingerprint: str
-    code_fingerprint: str
-    identity: str
-    project: str
-    device: str
-    device_reason: str
-    services: Mapping[str, Service]
-    models: Mapping[str, Model]
-    segments: tuple[Segment, ...]
-    tower: Tower
-    quality: tuple[Quality, ...]
-    libraries: Mapping[str, str]
-    files: Mapping[str, str]
-    left_out: Mapping[str, str] = {}
-    index: SearchIndex | None = None
-
-
-class ItemTable(msgspec.Struct, frozen=True):
-    """The catalogue, row for row beside the item vectors.
-
-    Attributes:
-        ids: as the company has them, integers or strings.
-        keys: the same as strings, as `history` holds them.
-        names, categories: for people; an empty text where there is none.
-        prices: of one piece; None where an item has none; empty where the data have none.
-        stock: pieces; None where nobody says; empty where the data have none.
-        popularity: share of all baskets that an item is in, recent ones weighing more; empty: see `Popular`.
-    """
-
-    ids: tuple[int | str, ...]
-    keys: tuple[str, ...]
-    names: tuple[str, ...]
-    categories: tuple[str, ...]
-    prices: tuple[float | None, ...] = ()
-    stock: tuple[float | None, ...] = ()
-    popularity: tuple[float, ...] = ()
-
-
-class Popular(msgspec.Struct, frozen=True):
-    """Row numbers of the item table, most popular first, with their scores: overall and by segment id."""
-
-    overall: tuple[tuple[int, float], ...]
-    by_segment: Mapping[int, tuple[tuple[int, float], ...]]
+_READ_HERE: Final = frozenset((ITEM_TABLE, POPULAR, ITEM_VECTORS, ANSWERS))
+_NPY: Final = (1, 0)
+"""Of NumPy's file format; a later one is for headers that no array of numbers has."""
+_TRAIN: Final = "Run `motherlode demo`, or `motherlode train`."
+_REPUBLISH: Final = "Run `motherlode rollback`, or train and publish again."
 
 
 @dataclass(frozen=True)
@@ -265,7 +50,7 @@ class Bundle:
         folder: where it lies.
         manifest: see `Manifest`.
         items: the catalogue.
-        vectors: shape (items, D), float32, C order.
+        vectors: shape (items, D), float32, C order, read-only.
         popular: the lists for customers that nothing is known of.
         answers: what training answered on sample inputs: arrays by name, `<model>.features`,
             `<model>.history` (the tower only) and `<model>.answer`.
@@ -277,6 +62,14 @@ class Bundle:
     vectors: npt.NDArray[np.float32]
     popular: Popular
     answers: Mapping[str, npt.NDArray[Any]]
+
+    def content(self, name: str) -> bytes:
+        """A file, as it was published: what is compared with the manifest is what is returned, and no second reading.
+
+        Raises:
+            BundleError: it is missing, was changed, or the manifest vouches for no such file.
+        """
+        return _content(self.folder, self.manifest, name)
 
 
 def load(folder: Path, trusted: str | None = None) -> Bundle:
@@ -292,23 +85,20 @@ def load(folder: Path, trusted: str | None = None) -> Bundle:
     """
     manifest = read_manifest(folder, trusted)
     models = (*manifest.models.values(), manifest.tower.model)
-    indexes = () if manifest.index is None else (manifest.index.file,)
+    indexes = tuple(each.file for each in (manifest.index, manifest.similar) if each is not None)
     for name in (ITEM_TABLE, POPULAR, ITEM_VECTORS, ANSWERS, *(model.file for model in models), *indexes):
         if name not in manifest.files:
             raise BundleError(f"The manifest of bundle {manifest.version} vouches for no {name}.", _REPUBLISH)
     for name, digest in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise BundleError(f"Bundle {manifest.version} lacks {name}.", _REPUBLISH)
-        if sha256(path) != digest:
-            raise BundleError(f"{name} of bundle {manifest.version} is not the file that was published.", _REPUBLISH)
+        if name not in _READ_HERE and _digest(folder, manifest, name) != digest:
+            raise _changed(manifest, name)
     try:
-        items = msgspec.json.decode((folder / ITEM_TABLE).read_bytes(), type=ItemTable)
-        popular = msgspec.json.decode((folder / POPULAR).read_bytes(), type=Popular)
-        vectors = np.load(folder / ITEM_VECTORS, allow_pickle=False)
-        with np.load(folder / ANSWERS, allow_pickle=False) as stored:
+        items = msgspec.json.decode(_content(folder, manifest, ITEM_TABLE), type=ItemTable)
+        popular = msgspec.json.decode(_content(folder, manifest, POPULAR), type=Popular)
+        vectors = _array(_content(folder, manifest, ITEM_VECTORS))
+        with np.load(io.BytesIO(_content(folder, manifest, ANSWERS)), allow_pickle=False) as stored:
             answers = dict(stored)
-    except (OSError, ValueError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, msgspec.DecodeError) as error:
         raise BundleError(f"Bundle {manifest.version} cannot be read: {error}.", _REPUBLISH) from error
     if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(items.ids):
         raise BundleError(
@@ -321,23 +111,70 @@ def load(folder: Path, trusted: str | None = None) -> Bundle:
     return Bundle(folder, manifest, items, np.ascontiguousarray(vectors), popular, answers)
 
 
-def sign(folder: Path, secret: str) -> None:
+def _content(folder: Path, manifest: Manifest, name: str) -> bytes:
+    """A file that was read once, and held to its digest as it was read."""
+    digest = manifest.files.get(name)
+    if digest is None:
+        raise BundleError(f"The manifest of bundle {manifest.version} vouches for no {name}.", _REPUBLISH)
+    try:
+        content = (folder / name).read_bytes()
+    except FileNotFoundError:
+        raise _lacking(manifest, name) from None
+    except OSError as error:
+        raise BundleError(f"{name} of bundle {manifest.version} cannot be read: {error}.", _REPUBLISH) from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise _changed(manifest, name)
+    return content
+
+
+def _digest(folder: Path, manifest: Manifest, name: str) -> str:
+    """The SHA-256 of a file that is not used now: it need not be held in memory."""
+    path = folder / name
+    if not path.is_file():
+        raise _lacking(manifest, name)
+    return sha256(path)
+
+
+def _array(content: bytes) -> npt.NDArray[Any]:
+    """An array of an .npy file, without a second copy of it: a view of the bytes, read-only.
+
+    Raises:
+        ValueError: it is no such file, or holds objects.
+    """
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != _NPY:
+        raise ValueError("it is of another version of NumPy's format")
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject:
+        raise ValueError("it holds objects")
+    return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape, order="F" if by_columns else "C")
+
+
+def _lacking(manifest: Manifest, name: str) -> BundleError:
+    return BundleError(f"Bundle {manifest.version} lacks {name}.", _REPUBLISH)
+
+
+def _changed(manifest: Manifest, name: str) -> BundleError:
+    return BundleError(f"{name} of bundle {manifest.version} is not the file that was published.", _REPUBLISH)
+
+
+def sign(folder: Path, secret: str, verified: Manifest | None = None) -> None:
     """Sign a bundle, in place of whoever signed it before.
 
     Args:
         folder: the bundle's.
         secret: a signing key.
+        verified: the manifest that is to be signed, where it was looked at before; None: whichever is there.
 
     Raises:
-        BundleError: there is none, or it was changed.
+        BundleError: there is none, or it was changed, since it was verified or at all.
         SettingsError: it is no signing key.
     """
-    manifest = read_manifest(folder)
-    content = (folder / MANIFEST).read_bytes()
-    if hashlib.sha256(content).hexdigest() != (folder / MANIFEST_DIGEST).read_text().strip():
-        raise BundleError(f"Bundle {manifest.version} is being changed.", _REPUBLISH)
+    manifest, content = _manifest(folder, None)
+    if verified is not None and manifest != verified:
+        raise BundleError(f"Bundle {manifest.version} was changed while it was published.", _REPUBLISH)
     signing = _signing()
-    _replace(folder / signing.SIGNATURE, [signing.sign(content, secret)])
+    disk.replace(folder / signing.SIGNATURE, f"{signing.sign(content, secret)}\n".encode(), 0o644)
 
 
 def read_manifest(folder: Path, trusted: str | None = None) -> Manifest:
@@ -349,6 +186,11 @@ def read_manifest(folder: Path, trusted: str | None = None) -> Manifest:
     Raises:
         BundleError: there is none, it was changed, is another version's, or is not signed as it must be.
     """
+    return _manifest(folder, trusted)[0]
+
+
+def _manifest(folder: Path, trusted: str | None) -> tuple[Manifest, bytes]:
+    """The manifest, and the bytes that it was decoded from; see `read_manifest`."""
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
@@ -370,7 +212,7 @@ def read_manifest(folder: Path, trusted: str | None = None) -> Manifest:
         )
     if manifest.version != folder.name:
         raise BundleError(f"{folder} holds the manifest of bundle {manifest.version}.", _REPUBLISH)
-    return manifest
+    return manifest, content
 
 
 def require_identity(manifest: Manifest, identity: Identity) -> None:
@@ -429,106 +271,12 @@ def write(
     return target
 
 
-def versions(models: Path) -> list[str]:
-    """Every written version, oldest first, published or not."""
-    if not models.is_dir():
-        return []
-    return sorted(path.parent.name for path in models.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
-
-
-def current(models: Path) -> Path:
-    """The folder of the bundle that serves.
-
-    Raises:
-        BundleError: nothing was published.
-    """
-    pointer = models / CURRENT
-    try:
-        version = pointer.read_text().strip()
-    except FileNotFoundError:
-        raise BundleError(
-            f"No bundle is published in {models}.", "Run `motherlode demo`, or `motherlode train` and `publish`."
-        ) from None
-    return models / version
-
-
-def flip(models: Path, version: str) -> None:
-    """Make a version current, in one step.
-
-    Raises:
-        BundleError: there is no such version.
-    """
-    if version not in versions(models):
-        raise BundleError(
-            f"There is no bundle {version!r} in {models}.", f"Written: {', '.join(versions(models)) or 'none'}."
-        )
-    known = published(models)
-    if known[-1:] != [version]:
-        _replace(models / PUBLISHED, [*known, version])
-    _replace(models / CURRENT, [version])
-
-
-def published(models: Path) -> list[str]:
-    """The versions that were made current, the current one last; those that were rolled back are not among them."""
-    try:
-        return (models / PUBLISHED).read_text().split()
-    except FileNotFoundError:
-        return []
-
-
-def previous(models: Path) -> str:
-    """The version that was current before, and is still there.
-
-    Raises:
-        BundleError: there is none.
-    """
-    now = current(models).name
-    for version in reversed(published(models)):
-        if version != now and version in versions(models):
-            return version
-    raise BundleError(f"No bundle was published before {now}.", "Train and publish a new one.")
-
-
-def flip_back(models: Path) -> str:
-    """Make the version before current again, as if the current one had never been published; returns it.
-
-    Raises:
-        BundleError: there is none.
-    """
-    version = previous(models)
-    known = published(models)
-    last = len(known) - known[::-1].index(version)
-    _replace(models / PUBLISHED, known[:last])
-    _replace(models / CURRENT, [version])
-    return version
-
-
 def _signing() -> Any:
     # Whoever signs no bundles has no use for `cryptography`, which takes memory of every replica.
     return importlib.import_module("motherlode.signing")
-
-
-def _replace(path: Path, lines: Sequence[str]) -> None:
-    """Write a small file in one step; it is on the disk when this returns."""
-    disk.replace(path, "".join(f"{line}\n" for line in lines).encode(), 0o644)
-
-
-def collect(models: Path, keep: int) -> list[str]:
-    """Delete all but the current bundle and the newest `keep` others; returns what went."""
-    with suppress(BundleError):
-        serving = current(models).name
-        gone = [version for version in versions(models) if version != serving][:-keep]
-        for version in gone:
-            shutil.rmtree(models / version)
-        return gone
-    return []
 
 
 def sha256(path: Path) -> str:
     """A file's SHA-256, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-_TRAIN: Final = "Run `motherlode demo`, or `motherlode train`."
-_REPUBLISH: Final = "Run `motherlode rollback`, or train and publish again."

@@ -12,10 +12,12 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from motherlode import names
-from motherlode.bundle import CAMPAIGN, PROBABILITY_TOLERANCE, VECTOR_TOLERANCE, Bundle
+from motherlode.bundle import Bundle
 from motherlode.compute import Compute
 from motherlode.errors import BundleError, DeviceError
+from motherlode.manifest import CAMPAIGN, PROBABILITY_TOLERANCE, VECTOR_TOLERANCE
 from motherlode.standby import AGAIN_S, Standby
+from motherlode.weak import weakly
 
 _CUDA: Final = "CUDAExecutionProvider"
 _ON_THE_CPU: Final = Compute("cpu", "The CPU was asked for.")
@@ -74,7 +76,7 @@ class Runtime:
                 self._compute = Compute("cpu", f"{compute.reason} But {error}.")
         for name in self._models:
             self._check_shape(name)
-        self._standby = Standby(f"bundle {bundle.manifest.version}", gpu, self._on_cpu, self._reopen, again_s)
+        self._standby = Standby(f"bundle {bundle.manifest.version}", gpu, self._on_cpu, weakly(self._reopen), again_s)
 
     @property
     def compute(self) -> Compute:
@@ -177,14 +179,16 @@ class Runtime:
         options.log_severity_level = 3
         sessions = {}
         for name, model in self._models.items():
+            content = self._bundle.content(model.file)
             try:
-                content = (self._bundle.folder / model.file).read_bytes()
                 # By itself ONNX Runtime falls back to the CPU after some errors, and tells nobody but the terminal.
                 sessions[name] = ort.InferenceSession(
                     content, options, providers=compute.onnx_providers, enable_fallback=0
                 )
             except Exception as error:  # ONNX Runtime's errors have no common base below Exception
                 raise self._error(f"{model.file} cannot be loaded: {error}") from error
+            # It would keep the file for a fallback that is switched off: as much memory again as the model takes.
+            sessions[name]._model_bytes = None
         inputs = {name: [each.name for each in session.get_inputs()] for name, session in sessions.items()}
         return _Opened(sessions, inputs)
 

@@ -2,20 +2,20 @@
 
 A newer bundle is loaded, verified and run once beside the one that serves; then it answers some live requests too,
 which nobody sees; then, where the settings say so, a share of the customers; then all. Where its answers are null,
-shifted or slow it is refused, and the old one serves on, or again.
+shifted or slow it is refused, and the old one serves on, or again: in every replica (`serving.verdicts`).
 """
 
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-from zlib import crc32
 
 import redis.asyncio
 
-from motherlode import audit, bundle, runtime
+from motherlode import audit, bundles
 from motherlode.api import (
     SERVICE,
     FeaturesAnswer,
@@ -25,16 +25,21 @@ from motherlode.api import (
     RecommendRequest,
     ScoreAnswer,
     ScoreRequest,
+    SimilarAnswer,
+    SimilarRequest,
 )
+from motherlode.bundles import Pointer
 from motherlode.compute import Compute, choose
 from motherlode.errors import BundleError, MotherlodeError
-from motherlode.runtime import Runtime
+from motherlode.refusal import Refusal
 from motherlode.settings import Settings
 from serving.breaker import Breaker
 from serving.engine import Engine
-from serving.sight import Sight, unseen
-from serving.suppression import Suppression
+from serving.loading import Loader
+from serving.served import Asked, Served, share_of, short
+from serving.sight import Sight
 from serving.trial import Bounds, Sample, objections
+from serving.verdicts import Verdicts
 
 REFUSED: Final = "bundle refused"
 """The action of the audit log's entry."""
@@ -42,11 +47,10 @@ REFUSED: Final = "bundle refused"
 _EVERY_S: Final = 1.0
 _LOOKS: Final = 6
 """How often a new bundle is held against the old one while both answer."""
-_BUCKETS: Final = 10_000
+_KEPT: Final = 400
+"""Requests that are kept, to be asked again where nobody asks while a bundle is tried: enough to say of a shift."""
 _REMEDY: Final = "Publish a better one, or make the bundle before it current: `motherlode publish VERSION`."
 _log: Final = logging.getLogger(__name__)
-
-Asked = ScoreRequest | RecommendRequest
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Pace:
 
     Attributes:
         between: live requests that the new bundle answers too, at least so long one after the other.
-        shadow: how long it does; where nobody has asked for so long, there is nothing to compare, and it serves.
+        shadow: how long it does; where hardly anybody asks meanwhile, requests of earlier are asked again.
         canary: how long a share of the customers gets it, where the settings say so.
         watch: how long after the change its answers are held against the old one's.
     """
@@ -64,14 +68,6 @@ class Pace:
     shadow: float = 3.0
     canary: float = 30.0
     watch: float = 60.0
-
-
-@dataclass
-class _Served:
-    """An engine, and what it answered lately."""
-
-    engine: Engine
-    sample: Sample
 
 
 class Live:
@@ -99,28 +95,44 @@ class Live:
         pace: Pace = Pace(),
         bounds: Bounds = Bounds(),  # noqa: B008
     ) -> None:
-        self._sight = sight
         self._settings = settings
-        self._client = client
         self._compute = compute or choose(settings.device, "serving")
         self._pace = pace
         self._bounds = bounds
         self._breaker = Breaker()
-        self._suppression = Suppression(client, settings.project, settings.redis_budget_s)
-        self._refused_version = ""
-        self.refused: str | None = None
-        self._now = _Served(self._load(bundle.current(settings.models).name), Sample())
-        self._shadow: _Served | None = None
-        self._canary: _Served | None = None
-        self._before: _Served | None = None
+        self._loader = Loader(settings, client, self._compute, self._breaker, sight)
+        self._verdicts = Verdicts(settings, client)
+        self._refusal: Refusal | None = None
+        self._gone = ""
+        self._taken = bundles.pointer(settings.models)
+        self._now = Served(self._first(self._taken), Sample())
+        self._shadow: Served | None = None
+        self._canary: Served | None = None
+        self._before: Served | None = None
         self._changed = 0.0
         self._asked = self._sampled = -self._pace.shadow
-        self._beside: asyncio.Task[None] | None = None
+        self._earlier: deque[Asked] = deque(maxlen=_KEPT)
+        self._beside: asyncio.Task[bool] | None = None
 
     @property
     def engine(self) -> Engine:
         """What answers most customers."""
         return self._now.engine
+
+    @property
+    def waits(self) -> bool:
+        """Whether Redis is waited for: it is not, where it did not answer again and again."""
+        return not self._breaker.open
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether the CPU answers because CUDA failed."""
+        return self._compute.kind == "gpu" and self.engine.compute.kind == "cpu"
+
+    @property
+    def refused(self) -> str | None:
+        """Why the current bundle does not serve; None where it does, or is still tried."""
+        return None if self._refusal is None else self._refusal.reason
 
     async def score(self, request: ScoreRequest) -> ScoreAnswer:
         """See `Engine.score`."""
@@ -136,6 +148,13 @@ class Live:
         self._saw(served, request, answer, began)
         return answer
 
+    async def similar_items(self, request: SimilarRequest) -> SimilarAnswer:
+        """See `Engine.similar_items`; its first item decides whose answer it is, as a customer does."""
+        served, began = self._of(request.item_ids), time.perf_counter()
+        answer = await served.engine.similar_items(request)
+        self._saw(served, request, answer, began)
+        return answer
+
     async def features(self, request: FeaturesRequest) -> FeaturesAnswer:
         """See `Engine.features`."""
         return await self._of(request.customer_ids).engine.features(request)
@@ -144,134 +163,231 @@ class Live:
         """See `Engine.portrait`."""
         return await self._of([customer_id]).engine.portrait(customer_id, campaign, purpose)
 
-    def _of(self, ids: Sequence[int | str]) -> _Served:
-        """Whose answer a request gets: its first customer decides, since no answer is of two bundles."""
+    def _of(self, ids: Sequence[int | str]) -> Served:
+        """Whose answer a call gets: its first customer decides for all of them, since no answer is of two bundles."""
         if self._canary is None or not ids:
             return self._now
-        share = crc32(repr(ids[0]).encode()) % _BUCKETS / _BUCKETS
-        return self._canary if share < self._settings.canary else self._now
+        return self._canary if share_of(ids[0]) < self._settings.canary else self._now
 
-    def _saw(self, served: _Served, request: Asked, answer: ScoreAnswer | RecommendAnswer, began: float) -> None:
+    def _saw(
+        self, served: Served, request: Asked, answer: ScoreAnswer | RecommendAnswer | SimilarAnswer, began: float
+    ) -> None:
         """Keep some answers; while there is a shadow, let it answer the same requests."""
         ended = time.perf_counter()
         self._asked = ended
         if ended - self._sampled < self._pace.between:
             return
         self._sampled = ended
+        self._earlier.append(short(request))
         if self._shadow is not None:
             if self._beside is not None and not self._beside.done():
                 return  # the two samples are of the same requests
-            self._beside = asyncio.create_task(_answer(self._shadow, request))
+            self._beside = asyncio.create_task(self._shadow.unseen(request))
         served.sample.add(answer.results, ended - began)
 
     async def watch(self) -> None:
-        """Look for another current bundle, and after the one that took over last, for ever."""
+        """Look for another current bundle, for what other replicas refuse, and after the one that took over last."""
         while True:
             await asyncio.sleep(_EVERY_S)
             try:
-                self.judge()
+                await self.judge()
                 await self.refresh()
             except Exception:  # noqa: BLE001 - what serves goes on serving; the next look may go better
                 _log.exception("The current bundle cannot be looked at.")
 
-    def judge(self) -> None:
+    async def judge(self) -> None:
         """Go back to the bundle before, where the one that took over a moment ago does badly."""
         if self._before is None:
             return
-        found = objections(self._before.sample, self._now.sample, self._bounds)
-        if found:
-            bad, self._now, self._before = self._now, self._before, None
-            self._refuse(bad.engine.version, BundleError(f"Bundle {bad.engine.version}: {'; '.join(found)}.", _REMEDY))
+        if objections(self._before.sample, self._now.sample, self._bounds):
+            found = await self._both(self._before, self._now)
+            if found:
+                gone, self._now, self._before = [self._now], self._before, None
+                reason = f"Bundle {self._taken.version}: {'; '.join(found)}."
+                await self._refuse(self._taken, BundleError(reason, _REMEDY))
+                await self._loader.free(gone)
         elif time.perf_counter() - self._changed > self._pace.watch:
-            self._before = None
+            gone, self._before = [self._before], None
+            await self._loader.free(gone)
+
+    async def _both(self, before: Served, now: Served) -> list[str]:
+        """What speaks against a bundle where both answer the same requests, now.
+
+        Since the change customers, their features and the machine's other work may have changed too. Where it was
+        those, the two are held against each other from here on.
+        """
+        old, new = Served(before.engine, Sample()), Served(now.engine, Sample())
+        await self._ask_again(old, new)
+        found = objections(old.sample, new.sample, self._bounds, alike=True)
+        if not found:
+            before.sample, now.sample = old.sample, Sample()
+        return found
 
     async def refresh(self) -> None:
-        """Serve the current bundle if it is another, verifies and does well; loading does not hold up requests."""
+        """Serve the current bundle if it is another, verifies and does well; else what serves in its place.
+
+        Loading does not hold up requests.
+        """
         try:
-            version = await asyncio.to_thread(lambda: bundle.current(self._settings.models).name)
+            pointer = await asyncio.to_thread(bundles.pointer, self._settings.models)
         except (BundleError, OSError, ValueError):
             return  # the pointer is gone or unreadable: what serves goes on serving
-        if version == self.engine.version:
-            self._refused_version, self.refused = "", None
-            return
-        if version == self._refused_version:
+        if await self._refused(pointer):
+            await self._heed()
+        elif pointer.version != self.engine.version:
+            await self._change(pointer)
+
+    async def _refused(self, pointer: Pointer) -> bool:
+        """Whether a replica has refused what is current."""
+        told = await self._verdicts.look()
+        self._refusal = told if told is not None and told.holds(pointer) else None
+        return self._refusal is not None
+
+    async def _heed(self) -> None:
+        """Serve what serves in place of the refused bundle."""
+        refusal = self._refusal
+        if refusal is None or refusal.serving in (self.engine.version, self._gone):
             return
         try:
-            new = _Served(await asyncio.to_thread(self._load, version), Sample())
-            await self._try(new)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one must go on serving
-            self._refuse(version, error)
+            if self._before is not None and self._before.engine.version == refusal.serving:
+                served = self._before
+            else:
+                served = Served(await self._load(refusal.serving), Sample())
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, what serves must go on serving
+            self._gone = refusal.serving
+            _log.error("Bundle %s should serve and cannot, %s does: %s", refusal.serving, self.engine.version, error)
             return
-        _log.info("Bundle %s replaces %s.", version, self.engine.version)
-        self._refused_version, self.refused = "", None
-        self._before, self._now, self._changed = self._now, new, time.perf_counter()
+        gone, self._now, self._before = [self._now], served, None
+        _log.error("Bundle %s was refused by a replica, %s serves: %s", *_told(refusal))
+        await self._loader.free(gone)
 
-    async def _try(self, new: _Served) -> None:
-        """Let a new bundle answer live requests that nobody sees, then those of some customers.
+    async def _change(self, pointer: Pointer) -> None:
+        """Try the current bundle, and serve it or refuse it."""
+        try:
+            new = Served(await self._load(pointer.version), Sample())
+            await self._try(new, pointer)
+        except _OverError as over:
+            _log.info("Bundle %s is tried no longer: %s.", pointer.version, over)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one must go on serving
+            await self._refuse(pointer, error)
+            return
+        _log.info("Bundle %s replaces %s.", pointer.version, self.engine.version)
+        gone = [] if self._before is None else [self._before]
+        self._before, self._now, self._changed = self._now, new, time.perf_counter()
+        self._taken, self._gone = pointer, ""
+        await self._loader.free(gone)
+
+    async def _try(self, new: Served, pointer: Pointer) -> None:
+        """Let a new bundle answer requests that nobody sees, then those of some customers.
 
         Raises:
             BundleError: its answers are null, shifted or slow.
+            _OverError: another bundle was made current meanwhile, or another replica has refused this one.
         """
-        if time.perf_counter() - self._asked > self._pace.shadow:
-            return
         before, self._now.sample = self._now.sample, Sample()
         self._shadow = new
         try:
-            await self._hold(new, self._pace.shadow)
+            if time.perf_counter() - self._asked <= self._pace.shadow:
+                await self._hold(new, pointer, self._pace.shadow)
+            if len(new.sample.seconds) < self._bounds.few:
+                self._shadow = None
+                await self._rehearse(new)
             if 0 < self._settings.canary < 1:
                 # Each has customers of its own now.
                 self._shadow, self._canary, self._now.sample = None, new, before
                 new.sample = Sample()
-                await self._hold(new, self._pace.canary)
+                await self._hold(new, pointer, self._pace.canary)
         finally:
             self._shadow = self._canary = None
             self._now.sample = before
         new.sample = Sample()
+        await self._require(pointer)
 
-    async def _hold(self, new: _Served, seconds: float) -> None:
-        """Compare for a while.
-
-        Raises:
-            BundleError: the new one does badly.
-        """
+    async def _hold(self, new: Served, pointer: Pointer, seconds: float) -> None:
+        """Compare for a while; see `_try`."""
         until = time.perf_counter() + seconds
         while True:
             left = until - time.perf_counter()
-            if found := objections(self._now.sample, new.sample, self._bounds, alike=self._shadow is not None):
-                raise BundleError(f"Bundle {new.engine.version}: {'; '.join(found)}.", _REMEDY)
+            self._compare(self._now.sample, new, alike=self._shadow is not None)
             if left <= 0:
                 return
-            await asyncio.sleep(min(left, seconds / _LOOKS))
+            await asyncio.sleep(min(left, seconds / _LOOKS, _EVERY_S))
+            await self._require(pointer)
 
-    def _refuse(self, version: str, error: Exception) -> None:
-        self._refused_version, self.refused = version, str(error)
-        _log.error("Bundle %s is refused, %s keeps serving: %s", version, self.engine.version, error)
-        asyncio.get_running_loop().run_in_executor(None, self._tell, version, str(error))
+    async def _ask_again(self, old: Served, new: Served) -> None:
+        """Let two bundles answer requests of earlier, the latest first, for nobody, until a shift would show."""
+        for request in reversed(list(self._earlier)):
+            if await old.unseen(request):
+                await new.unseen(request)
+            if new.sample.scored >= self._bounds.few_scored:
+                return
 
-    def _tell(self, version: str, reason: str) -> None:
+    async def _rehearse(self, new: Served) -> None:
+        """Hold a new bundle to requests of earlier; see `_try`."""
+        if not self._earlier:
+            _log.info("Nobody has asked yet: bundle %s was held to its own samples alone.", new.engine.version)
+            return
+        old, new.sample = Served(self.engine, Sample()), Sample()
+        await self._ask_again(old, new)
+        self._compare(old.sample, new, alike=True)
+
+    def _compare(self, old: Sample, new: Served, *, alike: bool) -> None:
+        """Raise a BundleError where the new bundle does badly."""
+        if found := objections(old, new.sample, self._bounds, alike=alike):
+            raise BundleError(f"Bundle {new.engine.version}: {'; '.join(found)}.", _REMEDY)
+
+    async def _require(self, pointer: Pointer) -> None:
+        """Raise an _OverError where the pointer stands no longer as it did, or another replica has refused it."""
+        now = await asyncio.to_thread(bundles.pointer, self._settings.models)
+        if now != pointer:
+            raise _OverError(f"{now.version} was published")
+        if await self._refused(pointer):
+            raise _OverError("another replica refuses it")
+
+    async def _refuse(self, pointer: Pointer, error: Exception) -> None:
+        told = Refusal(pointer.written_ns, time.time(), pointer.version, self.engine.version, str(error))
+        self._refusal = told
+        _log.error("Bundle %s is refused, %s keeps serving: %s", *_told(told))
+        asyncio.get_running_loop().run_in_executor(None, self._note, told)
+        await self._verdicts.tell(told)
+
+    def _note(self, told: Refusal) -> None:
         """Put a refusal into the audit log."""
         try:
-            audit.record(self._settings, REFUSED, version, reason=reason, serving=self.engine.version)
+            audit.record(self._settings, REFUSED, told.version, reason=told.reason, serving=told.serving)
         except (MotherlodeError, OSError) as error:
             _log.error("The audit log takes no entry: %s", error)
 
-    def _load(self, version: str) -> Engine:
-        loaded = bundle.load(self._settings.models / version, self._settings.trusted_keys)
-        bundle.require_identity(loaded.manifest, self._settings.identity)
-        runtime.check_parts(loaded)
-        models = Runtime(loaded, self._compute, strict=self._settings.device == "gpu")
-        models.check()
-        return Engine(self._settings, loaded, models, self._client, self._breaker, self._sight, self._suppression)
+    def _first(self, pointer: Pointer) -> Engine:
+        """What a replica serves that starts: the current bundle, or what serves in its place everywhere else."""
+        told = self._verdicts.at_start()
+        if told is None or not told.holds(pointer):
+            return self._loader.load(pointer.version)
+        try:
+            engine = self._loader.load(self._known(told.serving))
+        except BundleError as error:
+            self._gone = told.serving
+            _log.error("Bundle %s is refused, but %s cannot serve in its place: %s", told.version, told.serving, error)
+            return self._loader.load(pointer.version)
+        self._refusal = told
+        _log.error("Bundle %s was refused by a replica, %s serves: %s", *_told(told))
+        return engine
+
+    async def _load(self, version: str) -> Engine:
+        """A bundle, beside the one that serves."""
+        return await self._loader.beside(self._known(version))
+
+    def _known(self, version: str) -> str:
+        """A version that there is: it comes from Redis, and becomes a path."""
+        if version not in bundles.versions(self._settings.models):
+            raise BundleError(f"There is no bundle {version!r} in {self._settings.models}.", _REMEDY)
+        return version
 
 
-async def _answer(shadow: _Served, request: Asked) -> None:
-    """Answer a request for nobody; one that fails is a null answer of everything."""
-    began = time.perf_counter()
-    try:
-        with unseen():
-            if isinstance(request, ScoreRequest):
-                shadow.sample.add((await shadow.engine.score(request)).results, time.perf_counter() - began)
-            else:
-                shadow.sample.add((await shadow.engine.recommend(request)).results, time.perf_counter() - began)
-    except Exception:  # noqa: BLE001 - what the live bundle answers and this one refuses speaks against it
-        shadow.sample.failures += 1
+class _OverError(Exception):
+    """A trial that has no aim any more, and why."""
+
+
+def _told(refusal: Refusal) -> tuple[str, str, str]:
+    return refusal.version, refusal.serving, refusal.reason

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from motherlode.api import Recommendation, Score
-from serving.sight.drift import index
+from motherlode import stability
+from motherlode.api import Neighbours, Recommendation, Score
 
 _BINS: Final = 10
 
@@ -36,6 +36,11 @@ class Bounds:
     slower_s: float = 0.005
     few: int = 30
 
+    @property
+    def few_scored(self) -> int:
+        """Answers of a model below which nothing is said of their index."""
+        return 10 * self.few
+
 
 def _recent() -> deque[float]:
     return deque(maxlen=2000)
@@ -50,6 +55,7 @@ class Sample:
         personal: of lists, 1 where it was the recommender's; of customers whose features were all right.
         seconds: of requests.
         whole: of customers, 1 where their features were all right.
+        alike: of items, 1 where others like it were found.
         failures: requests that another bundle answered, and this one could not.
     """
 
@@ -57,12 +63,21 @@ class Sample:
     personal: deque[float] = field(default_factory=_recent)
     seconds: deque[float] = field(default_factory=_recent)
     whole: deque[float] = field(default_factory=_recent)
+    alike: deque[float] = field(default_factory=_recent)
     failures: int = 0
 
-    def add(self, results: Sequence[Score | Recommendation], seconds: float) -> None:
+    @property
+    def scored(self) -> int:
+        """Answers of the model that has fewest."""
+        return min((len(each) for each in self.scores.values()), default=0)
+
+    def add(self, results: Sequence[Score | Recommendation | Neighbours], seconds: float) -> None:
         """Take in an answer, and how long it took; of customers with all their features, for theirs is the bundle's."""
         self.seconds.append(seconds)
         for each in results:
+            if isinstance(each, Neighbours):
+                self.alike.append(float(len(each.items) > 0))
+                continue
             self.whole.append(float(each.status == "ok"))
             if each.status != "ok":
                 continue
@@ -95,12 +110,16 @@ def objections(old: Sample, new: Sample, bounds: Bounds, *, alike: bool = False)
             found.append(f"{nulls[0]:.0%} of the answers of {name} are null, {nulls[1]:.0%} were")
             continue
         before, after = before[~np.isnan(before)], after[~np.isnan(after)]
-        if min(len(before), len(after)) >= 10 * bounds.few and (index := psi(before, after)) > bounds.psi:
+        if min(len(before), len(after)) >= bounds.few_scored and (index := psi(before, after)) > bounds.psi:
             found.append(f"the answers of {name} are shifted: PSI {index:.2f}, {bounds.psi:g} is allowed")
     if min(len(old.personal), len(new.personal)) >= bounds.few:
         personal = float(np.mean(new.personal)), float(np.mean(old.personal))
         if personal[0] < personal[1] - bounds.nulls:
             found.append(f"{personal[0]:.0%} of the lists are personal, {personal[1]:.0%} were")
+    if min(len(old.alike), len(new.alike)) >= bounds.few:
+        near = float(np.mean(new.alike)), float(np.mean(old.alike))
+        if near[0] < near[1] - bounds.nulls:
+            found.append(f"of {near[0]:.0%} of the items others like them are found, of {near[1]:.0%} they were")
     if min(len(old.seconds), len(new.seconds)) >= bounds.few:
         times = median(new.seconds), median(old.seconds)
         if times[0] > times[1] * bounds.slower + bounds.slower_s:
@@ -114,4 +133,4 @@ def psi(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> floa
     shares = [
         np.bincount(np.searchsorted(edges, each), minlength=len(edges) + 1) / len(each) for each in (before, after)
     ]
-    return index(*shares)
+    return stability.index(*shares)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from motherlode import access as ring
+from motherlode import last_used
 from motherlode.cli import options
 from motherlode.settings import Settings
 
@@ -45,14 +46,28 @@ def access() -> None:
 @click.option("--expires", type=_Length(), help="When it ends, like 90d; never by default.")
 @click.option("--rate", type=float, default=ring.RATE, show_default=True, help="Requests a second.")
 @click.option("--burst", type=float, help="How many at once; two seconds' worth by default.")
+@click.option(
+    "--purpose",
+    "purposes",
+    multiple=True,
+    help="What its requests may be for; anything by default. May be given often.",
+)
 @options.home
 def add(
-    name: str, scopes: tuple[str, ...], expires: timedelta | None, rate: float, burst: float | None, home: Path | None
+    name: str,
+    scopes: tuple[str, ...],
+    expires: timedelta | None,
+    rate: float,
+    burst: float | None,
+    purposes: tuple[str, ...],
+    home: Path | None,
 ) -> None:
     """Make a key for NAME, a system that calls the server, and print it: once, it is kept nowhere."""
-    key, token = ring.add(Settings.from_env(home=home), name, scopes, expires, rate, burst)
+    key, token = ring.add(Settings.from_env(home=home), name, scopes, expires, rate, burst, purposes)
     click.echo(token)
-    _say(f"This is the only time that key {key.id} of {key.name!r} is shown. It opens: {', '.join(key.scopes)}.")
+    bound = f", for {', '.join(key.purposes)} alone" if key.purposes else ""
+    opens = f"It opens: {', '.join(key.scopes)}{bound}."
+    _say(f"This is the only time that key {key.id} of {key.name!r} is shown. {opens}")
 
 
 @access.command("list")
@@ -60,15 +75,17 @@ def add(
 def list_keys(home: Path | None) -> None:
     """Print the keys: ids and names, no secrets."""
     settings, now = Settings.from_env(home=home), datetime.now(UTC)
-    keys = ring.read(settings)
+    keys, used = ring.read(settings), last_used.read(settings)
     table = Table(title=f"{len(keys)} keys in {ring.path_of(settings)}")
-    for heading in ("id", "name", "scopes", "requests/s", "created", "expires", "is"):
+    table.add_column("id", no_wrap=True)  # to be copied
+    for heading in ("name", "scopes", "for", "rate", "created", "used", "expires", "is"):
         table.add_column(heading, overflow="fold")
     for key in keys:
-        replaced = sum(1 for each in key.secrets if each.until is not None and each.until > now)
-        state = key.state(now) + (", the old secret too" if replaced else "")
-        dates = [_day(key.created), _day(key.expires)]
-        table.add_row(*map(Text, (key.id, key.name, ", ".join(key.scopes), f"{key.rate:g}", *dates, state)))
+        ends = [each.until for each in key.secrets if each.until is not None and each.until > now]
+        state = key.state(now) + (f", the old secret too until {_day(max(ends))}" if ends else "")
+        opens = [", ".join(key.scopes), ", ".join(key.purposes) or "anything"]
+        dates = [f"{key.created:%Y-%m-%d}", _day(used.get(key.id)), _day(key.expires)]
+        table.add_row(*map(Text, (key.id, key.name, *opens, f"{key.rate:g}/s", *dates, state)))
     Console().print(table)
 
 

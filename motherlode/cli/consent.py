@@ -1,7 +1,7 @@
 """`motherlode consent`: what customers said of the purposes that they are answered for."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from motherlode.consent import Ledger, Purposes, UnknownPurposeError, Word
 from motherlode.errors import SettingsError
 from motherlode.online.keys import entity_text
 from motherlode.online.tombstones import Tombstones
+from motherlode.people import People
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
 
@@ -76,6 +77,10 @@ def load(home: Path | None) -> None:
     words = [_news(key, purpose, yes, standing.get((key, purpose))) for key, purpose, yes in said]
     new = [word for word in words if word is not None]
     told = _keep(settings, new) if new else 0
+    with closing(People(settings)) as people:
+        others = [other for word in new for other in people.words(word, [word.customer])[1:]]
+    if others:
+        _keep(settings, others)
     Console().print(f"{told:,} words of {len(said):,} in the tables are new.", highlight=False)
 
 
@@ -91,9 +96,11 @@ def _news(customer: str, purpose: str, granted: bool, before: Word | None) -> Wo
 def _say(home: Path | None, customer: str, purpose: str, *, granted: bool) -> None:
     settings = Settings.from_env(home=home)
     _require(settings, purpose)
-    key = entity_text((settings.identity.join_key(customer),))
+    keys = [entity_text((key,)) for key in settings.identity.join_keys(customer)]
     at = int(datetime.now(UTC).timestamp() * 1000)
-    if not _keep(settings, [Word(key, purpose, granted, at)]):
+    with closing(People(settings)) as people:
+        words = people.words(Word(keys[0], purpose, granted, at), keys)
+    if not _keep(settings, words):
         Console().print("The customer was erased: nothing is kept.")
         return
     Console().print(f"Kept: {purpose} {'granted' if granted else 'withdrawn'}. It counts from now on.", highlight=False)

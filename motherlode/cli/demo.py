@@ -15,6 +15,7 @@ from motherlode.cli import evaluate, ingest, job, options, project
 from motherlode.cli.stages import Stages
 from motherlode.compute import choose
 from motherlode.lock import exclusive
+from motherlode.manifest import REPORT
 from motherlode.redis_server import running
 from motherlode.settings import Settings
 from serving import server
@@ -78,4 +79,4 @@ def _next_steps(console: Console, settings: Settings, folder: Path) -> None:
     ):
         line = f"  curl -s {url}{path} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"\nReport: {folder / bundle.REPORT}", highlight=False, soft_wrap=True)
+    console.print(f"\nReport: {folder / REPORT}", highlight=False, soft_wrap=True)

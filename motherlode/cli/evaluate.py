@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from motherlode import bundle, names
-from motherlode.bundle import Manifest
+from motherlode import bundle, bundles, names
 from motherlode.cli import options
+from motherlode.manifest import REPORT, Manifest
 from motherlode.settings import Settings
 
 _TITLES: Final = {
@@ -28,11 +28,11 @@ _TITLES: Final = {
 def evaluate(version: str | None, home: Path | None) -> None:
     """Print the quality of a bundle's models on the held-out part; the current bundle by default."""
     settings = Settings.from_env(home=home)
-    folder = bundle.current(settings.models) if version is None else settings.models / version
+    folder = bundles.current(settings.models) if version is None else settings.models / version
     console = Console()
     manifest = bundle.read_manifest(folder)
     show(console, manifest)
-    console.print(f"Report: {folder / bundle.REPORT}", soft_wrap=True)
+    console.print(f"Report: {folder / REPORT}", soft_wrap=True)
 
 
 def show(console: Console, manifest: Manifest) -> None:

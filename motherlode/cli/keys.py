@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from feature_repo.warehouse import state, vault
-from motherlode import bundle, signing
+from motherlode import bundle, bundles, signing
 from motherlode.cli import options
 from motherlode.errors import BundleError, SettingsError
 from motherlode.settings import Settings, read_secret
@@ -72,7 +72,7 @@ def show(home: Path | None) -> None:
 
 def _bundle(settings: Settings) -> str:
     try:
-        return _ids([bundle.read_manifest(bundle.current(settings.models)).identity])
+        return _ids([bundle.read_manifest(bundles.current(settings.models)).identity])
     except BundleError:
         return "–"
 

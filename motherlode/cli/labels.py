@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 from feature_repo.mart import given, manifest
 from feature_repo.warehouse import tables
-from motherlode import bundle, names
+from motherlode import bundle, bundles, names
 from motherlode.errors import DataError
+from motherlode.manifest import CAMPAIGN, Manifest
 from motherlode.settings import Settings
 from training.batch import score_all
 from training.tags import changes
@@ -28,7 +29,7 @@ def give_segments(settings: Settings, at: datetime | None = None) -> int:
     """
     if not manifest.read(settings).views:
         return 0
-    serving = bundle.load(bundle.current(settings.models), settings.trusted_keys)
+    serving = bundle.load(bundles.current(settings.models), settings.trusted_keys)
     at = at or datetime.now(UTC)
     bundle.require_identity(serving.manifest, settings.identity)
     require_features(settings, serving.manifest)
@@ -40,13 +41,13 @@ def give_segments(settings: Settings, at: datetime | None = None) -> int:
     return labels.height
 
 
-def require_features(settings: Settings, made: bundle.Manifest) -> None:
+def require_features(settings: Settings, made: Manifest) -> None:
     """Check that the snapshots have what a bundle's scorers read: it may come from another machine.
 
     Raises:
         DataError: they lack a feature, naming it.
     """
-    inputs = [each for model in made.models.values() for each in model.inputs if each.view != bundle.CAMPAIGN]
+    inputs = [each for model in made.models.values() for each in model.inputs if each.view != CAMPAIGN]
     built = manifest.read(settings).views
     read = {each.view for each in inputs if each.view in built}
     there = {view: set(manifest.scan(settings, view).collect_schema()) for view in read}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from feature_repo import store
-from feature_repo.mart import customers, manifest, snapshots
+from feature_repo.mart import customers, manifest, people, snapshots
 from feature_repo.mart.snapshots import ByWork, Runner
 from feature_repo.stores.engine import MotherlodeJob
 from feature_repo.stores.rollout import Rollout
@@ -34,6 +34,7 @@ def features(
     with stages.flow("features") as flow:
         snapshots.build(settings, compute, cadence_days=cadence_days, rebuild=rebuild, runner=runner, on_step=flow)
         customers.write_customers(settings)
+        people.publish(settings)
         web.write(settings, mapping_of(settings, state.read(settings)).time_zone)
     with stages.stage("feast apply", 1) as advance:
         store.apply(settings)

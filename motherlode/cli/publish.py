@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from motherlode import bundle
+from motherlode import bundles
 from motherlode.cli import options
 from motherlode.cli.labels import give_segments
 from motherlode.errors import BundleError
@@ -27,7 +27,7 @@ def publish(version: str | None, sign_key: Path | None, home: Path | None) -> No
     signing_key = None if sign_key is None else read_secret(sign_key, "--sign-key")
     settings = Settings.from_env(home=home, signing_key=signing_key)
     console = Console()
-    known = bundle.versions(settings.models)
+    known = bundles.versions(settings.models)
     if version is None:
         if not known:
             raise BundleError(f"No bundle was written in {settings.models}.", "Run `motherlode train` first.")

@@ -8,7 +8,7 @@ from rich.console import Console
 from feature_repo.erasure import renamed
 from feature_repo.mart import given, manifest
 from feature_repo.warehouse import privacy, reencrypt, state
-from motherlode import audit, consent
+from motherlode import audit, consent, people
 from motherlode.cli import ingest, options, pipeline, project
 from motherlode.cli.stages import Stages
 from motherlode.compute import choose
@@ -67,6 +67,7 @@ def _pseudonyms(settings: Settings, stages: Stages, console: Console) -> None:
     customers = list({*customers, *privacy.outside_ids(settings, state.read(settings))})
     given.rename(settings, settings.identity, customers)
     consent.rename(settings, customers)
+    people.rename(settings, consent.renamed(settings, customers))
     removed = _online(settings, stages, customers) if manifest.read(settings).views else 0
     version = publish.rebind(settings)
     privacy.conclude(settings)

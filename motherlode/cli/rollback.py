@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from motherlode import bundle
+from motherlode import bundles
 from motherlode.cli import options
 from motherlode.lock import exclusive
 from motherlode.settings import Settings
@@ -20,7 +20,7 @@ def rollback(home: Path | None) -> None:
     A running server takes it up by itself.
     """
     settings = Settings.from_env(home=home)
-    withdrawn = bundle.current(settings.models).name
+    withdrawn = bundles.current(settings.models).name
     with exclusive(settings):
         version = take_back(settings)
     Console().print(f"Bundle {version} is current; {withdrawn} is kept.")

@@ -6,12 +6,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from motherlode import bundle
+from motherlode import bundles
 from motherlode.cli import options
 from motherlode.redis_server import running
 from motherlode.settings import Settings
-from serving import server
-from serving.lock import policy
+from serving import profiles, server
 
 
 @click.command()
@@ -19,8 +18,8 @@ from serving.lock import policy
 @click.option("--host", help="Address to listen on (MOTHERLODE_HOST; 127.0.0.1 by default).")
 @click.option(
     "--profile",
-    type=click.Choice(server.PROFILES),
-    default=server.FAST,
+    type=click.Choice(profiles.PROFILES),
+    default=profiles.FAST,
     show_default=True,
     help="fast: HAProxy in front; safe: Ray Serve's own proxy.",
 )
@@ -32,18 +31,13 @@ def serve(
 ) -> None:
     """Serve the current bundle: POST /v1/score, POST /v1/recommend, GET /v1/customers/{id}; /docs tells the rest."""
     settings = Settings.from_env(home=home, port=port, host=host, replicas=replicas, device=device)
-    if settings.ray_address is None:
-        server.require_free_port(settings)  # before a Valkey is started for nothing
-    else:
-        policy.require(settings)
-    version = bundle.current(settings.models).name
     console = Console()
 
     def on_ready() -> None:
+        version = bundles.current(settings.models).name
         console.print(f"Bundle {version} on {server.address(settings)}, /docs there. Ctrl-C stops it.", soft_wrap=True)
 
-    with _redis(settings) as bound:
-        server.run(bound, on_ready, profile)
+    server.run(settings, on_ready, profile, _redis)
     console.print("Stopped.")
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from feature_repo.freshness.measure import Freshness, Mart, ViewFreshness, measure
 from feature_repo.freshness.metrics import CONTENT_TYPE, exposition
 from feature_repo.warehouse import state
-from motherlode import bundle
+from motherlode import bundle, bundles, refusal
 from motherlode.cli import options
 from motherlode.errors import BundleError, MotherlodeError, PortInUseError, StoreError
 from motherlode.redis_server import running
@@ -168,13 +168,17 @@ def _stream(found: Freshness) -> str:
 
 def _bundle(settings: Settings) -> str:
     try:
-        manifest = bundle.read_manifest(bundle.current(settings.models))
+        manifest = bundle.read_manifest(bundles.current(settings.models))
     except BundleError as error:
         return f"Bundle: none. {error.remedy}"
-    others = len(bundle.versions(settings.models)) - 1
-    return (
+    others = len(bundles.versions(settings.models)) - 1
+    told = (
         f"Bundle {manifest.version}, trained on the {manifest.device} ({manifest.device_reason}); {others} others kept."
     )
+    refused = refusal.holding(settings.models)
+    if refused is None:
+        return told
+    return f"{told}\nServing refused it, {refused.serving} answers; published again it is tried again. {refused.reason}"
 
 
 # --------------------------------------------------------------------------- metrics

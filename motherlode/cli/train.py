@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from motherlode import bundle
+from motherlode import bundle, bundles
 from motherlode.cli import options, pipeline
 from motherlode.cli.evaluate import show
 from motherlode.cli.stages import Stages
@@ -26,7 +26,7 @@ def train(home: Path | None, device: str | None, again: bool) -> None:
     settings = Settings.from_env(home=home, device=device)
     console = Console()
     with exclusive(settings):
-        before = bundle.versions(settings.models)
+        before = bundles.versions(settings.models)
         folder = pipeline.train(settings, choose(settings.device), Stages(console), again=again)
     show(console, bundle.read_manifest(folder))
     what = "is still valid, nothing was trained (--again trains)" if folder.name in before else "is written"

@@ -11,7 +11,7 @@ from feature_repo import store
 from feature_repo.mart import manifest
 from feature_repo.warehouse import state
 from feature_repo.warehouse import upgrade as warehouse
-from motherlode import bundle
+from motherlode import bundle, bundles
 from motherlode.cli import options, pipeline
 from motherlode.cli.stages import Stages
 from motherlode.compute import choose
@@ -104,11 +104,11 @@ def _upgrade(settings: Settings, landed: warehouse.Landing, console: Console) ->
 
 def _bundle(settings: Settings) -> str:
     """Whether the bundle that serves can go on serving; it is never changed here."""
-    if not (settings.models / bundle.CURRENT).exists():
+    if not (settings.models / bundles.CURRENT).exists():
         return "No bundle was published."
     again = "Run `motherlode train` and `motherlode publish`."
     try:
-        loaded = bundle.load(bundle.current(settings.models), settings.trusted_keys)
+        loaded = bundle.load(bundles.current(settings.models), settings.trusted_keys)
         bundle.require_identity(loaded.manifest, settings.identity)
         verify(loaded)
         asked = loaded.manifest.services

@@ -12,6 +12,7 @@
     <project>/@complete/<view>/<generation>             how it was last written whole: format, fingerprint, keep time
     <project>/@erasure                                  which key the guards' digests are made by
     <project>/@flipped/<view>                           for a minute after a flip (`motherlode.online.generations`)
+    <project>/@refused                                  which bundle serving refused (`motherlode.refusal`)
     <project>/@suppressed                               set: items that nobody is recommended, by their ids
     <project>/@owned                                    set of `<view>/<generation>` whose rows belong to a customer
 
@@ -27,6 +28,7 @@ from zlib import crc32
 
 BUCKETS: Final = 256
 """Hash tags: rows of one bucket lie in one slot of Redis Cluster, and can be written by one call."""
+_LAST: Final = BUCKETS - 1
 ESCAPES: Final[Mapping[str, str]] = {mark: f"%{ord(mark):02X}" for mark in "%|/{}"}
 """What means something in a key → what stands for it in a value."""
 _TAGS: Final = tuple(f"{{{number}}}" for number in range(BUCKETS))
@@ -41,6 +43,12 @@ def entity_text(values: Sequence[int | str]) -> str:
             (`ordered`); `[""]` for a view without entities.
     """
     return "|".join([_escape(str(value)) for value in values])
+
+
+def entity_texts(customers: Sequence[str]) -> Sequence[str]:
+    """`entity_text` of many customers, by their join keys."""
+    # Hardly any holds a mark, and all together are looked through at once.
+    return customers if "".join(customers).isalnum() else list(map(_escape, customers))
 
 
 def ordered(join_keys: Sequence[str], customer: str) -> list[str]:
@@ -71,7 +79,7 @@ def row_key(project: str, view: str, entity: str, generation: int = 0) -> str:
 def buckets(entities: Sequence[str]) -> list[int]:
     """`bucket` of many."""
     owners = map(owner, entities) if "|" in "".join(entities) else entities
-    return [number % BUCKETS for number in map(crc32, map(str.encode, owners))]
+    return [number & _LAST for number in map(crc32, map(str.encode, owners))]
 
 
 def tagged(entities: Sequence[str], numbers: Sequence[int]) -> list[str]:
@@ -117,6 +125,11 @@ def owned_key(project: str) -> str:
 def suppressed_key(project: str) -> str:
     """The set of the items that nobody is recommended."""
     return f"{project}/@suppressed"
+
+
+def refused_key(project: str) -> str:
+    """Which bundle serving refused last."""
+    return f"{project}/@refused"
 
 
 def schema_key(project: str, fingerprint: int) -> str:

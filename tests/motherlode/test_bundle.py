@@ -1,6 +1,7 @@
 """The bundle: written whole or not at all, verified, flipped in one step, refused when damaged."""
 
 import io
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,22 @@ import numpy as np
 import pytest
 
 from motherlode import bundle
-from motherlode.bundle import Bundle, ItemTable, Manifest, Model, Popular, Tower
+from motherlode.bundle import Bundle
 from motherlode.errors import BundleError
 from motherlode.identity import Identity
+from motherlode.manifest import (
+    ANSWERS,
+    FORMAT,
+    ITEM_TABLE,
+    ITEM_VECTORS,
+    MANIFEST,
+    POPULAR,
+    ItemTable,
+    Manifest,
+    Model,
+    Popular,
+    Tower,
+)
 
 
 def npy(array: Any) -> bytes:
@@ -22,7 +36,7 @@ def npy(array: Any) -> bytes:
 
 def manifest(version: str) -> Manifest:
     return Manifest(
-        format=bundle.FORMAT,
+        format=FORMAT,
         version=version,
         created_at="2026-01-01T00:00:00+00:00",
         git_revision="",
@@ -47,10 +61,10 @@ def files(vectors: Any = None) -> dict[str, bytes]:
     arrays: dict[str, Any] = {"user_tower.answer": np.zeros(2, np.float32)}
     np.savez(archive, **arrays)
     return {
-        bundle.ITEM_TABLE: msgspec.json.encode(ItemTable((1, "b"), ("1", "b"), ("One", "B"), ("x", "y"))),
-        bundle.POPULAR: msgspec.json.encode(Popular(((1, 2.0),), {0: ((0, 1.0),)})),
-        bundle.ITEM_VECTORS: npy(np.eye(2, dtype=np.float32) if vectors is None else vectors),
-        bundle.ANSWERS: archive.getvalue(),
+        ITEM_TABLE: msgspec.json.encode(ItemTable((1, "b"), ("1", "b"), ("One", "B"), ("x", "y"))),
+        POPULAR: msgspec.json.encode(Popular(((1, 2.0),), {0: ((0, 1.0),)})),
+        ITEM_VECTORS: npy(np.eye(2, dtype=np.float32) if vectors is None else vectors),
+        ANSWERS: archive.getvalue(),
         "user_tower.onnx": b"onnx",
     }
 
@@ -90,9 +104,55 @@ def test_a_flipped_byte_and_a_missing_file_are_refused_by_name(tmp_path: Path, n
         bundle.load(folder)
 
 
+def test_a_file_that_is_changed_after_it_was_checked_changes_nothing_that_is_used(tmp_path: Path) -> None:
+    """Whoever can write there has the time between a check and a use."""
+    folder = bundle.write(tmp_path, manifest("v1"), files(), accept)
+    loaded = bundle.load(folder)
+    for name in files():
+        path = folder / name
+        whole = path.read_bytes()
+        with path.open("r+b") as file:  # in place: a mapped file would change under its reader
+            file.write(bytes(len(whole)))
+        with pytest.raises(BundleError, match=f"{name} of bundle v1 is not the file that was published"):
+            loaded.content(name)
+        path.unlink()
+        with pytest.raises(BundleError, match=f"lacks {name}"):
+            loaded.content(name)
+    assert loaded.vectors.tolist() == np.eye(2).tolist()
+    assert loaded.items.ids == (1, "b")
+
+
+def test_a_file_that_the_manifest_does_not_vouch_for_is_not_read(tmp_path: Path) -> None:
+    folder = bundle.write(tmp_path, manifest("v1"), files(), accept)
+    (folder / "more.onnx").write_bytes(b"onnx")
+    loaded = bundle.load(folder)
+    assert loaded.content("user_tower.onnx") == b"onnx"
+    with pytest.raises(BundleError, match=r"vouches for no more\.onnx"):
+        loaded.content("more.onnx")
+
+
+def test_the_vectors_are_in_memory_once_and_cannot_be_written(tmp_path: Path) -> None:
+    items, width = 20_000, 64
+    vectors = np.random.default_rng(0).normal(size=(items, width)).astype(np.float32)
+    ids = tuple(range(items))
+    table = ItemTable(ids, tuple(map(str, ids)), ("",) * items, ("",) * items)
+    content = files(vectors) | {ITEM_TABLE: msgspec.json.encode(table)}
+    folder = bundle.write(tmp_path, manifest("v1"), content, accept)
+    bundle.load(folder)
+    tracemalloc.start()
+    try:
+        loaded = bundle.load(folder)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(loaded.vectors, vectors)
+    assert not loaded.vectors.flags.writeable
+    assert most < 1.9 * vectors.nbytes, "beside them is the table, and no second copy"
+
+
 def test_a_manifest_that_was_changed_cut_short_or_moved_is_refused(tmp_path: Path) -> None:
     folder = bundle.write(tmp_path, manifest("v1"), files(), accept)
-    path = folder / bundle.MANIFEST
+    path = folder / MANIFEST
     whole = path.read_bytes()
     for damaged in (whole[:-20], whole.replace(b"0.5", b"0.0"), b""):
         assert damaged != whole
@@ -141,41 +201,3 @@ def test_a_version_is_never_overwritten(tmp_path: Path) -> None:
     bundle.write(tmp_path, manifest("v1"), files(), accept)
     with pytest.raises(BundleError, match="v1 exists"):
         bundle.write(tmp_path, manifest("v1"), files(), accept)
-
-
-def test_flip_rolls_forward_and_back_and_names_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="No bundle is published"):
-        bundle.current(tmp_path)
-    for version in ("v1", "v2"):
-        bundle.write(tmp_path, manifest(version), files(), accept)
-        bundle.flip(tmp_path, version)
-    assert bundle.current(tmp_path).name == "v2"
-    bundle.flip(tmp_path, "v1")
-    assert bundle.current(tmp_path).name == "v1"
-    with pytest.raises(BundleError, match="'v9'") as caught:
-        bundle.flip(tmp_path, "v9")
-    assert "v1, v2" in caught.value.remedy
-
-
-def test_a_rollback_goes_back_along_what_was_published(tmp_path: Path) -> None:
-    """Not to a bundle that was written and never published; twice goes back twice."""
-    for version in ("v1", "v2", "v3", "v4"):
-        bundle.write(tmp_path, manifest(version), files(), accept)
-    for version in ("v1", "v3", "v4"):
-        bundle.flip(tmp_path, version)
-    assert bundle.flip_back(tmp_path) == "v3"
-    assert bundle.flip_back(tmp_path) == "v1", "v2 was never published"
-    assert bundle.current(tmp_path).name == "v1"
-    with pytest.raises(BundleError, match="No bundle was published before v1"):
-        bundle.flip_back(tmp_path)
-    bundle.flip(tmp_path, "v2")
-    assert bundle.previous(tmp_path) == "v1"
-
-
-def test_old_bundles_are_collected_but_never_the_current_one(tmp_path: Path) -> None:
-    for i in range(6):
-        bundle.write(tmp_path, manifest(f"v{i}"), files(), accept)
-    assert bundle.collect(tmp_path, 2) == [], "nothing is collected before anything is published"
-    bundle.flip(tmp_path, "v0")
-    assert bundle.collect(tmp_path, 2) == ["v1", "v2", "v3"]
-    assert bundle.versions(tmp_path) == ["v0", "v4", "v5"]

@@ -1,8 +1,11 @@
 """The bundle's models in ONNX Runtime: they answer as trained, and whatever does not is refused by name."""
 
+import gc
 import io
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +20,24 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import DeviceReset, EPFail, Fail, InvalidArgument, RuntimeException
 
 from motherlode import bundle
-from motherlode.bundle import Bundle, Input, ItemTable, Manifest, Model, Popular, Segment, Service, Tower
+from motherlode.bundle import Bundle
 from motherlode.compute import Compute
 from motherlode.errors import BundleError, DeviceError
+from motherlode.manifest import (
+    ANSWERS,
+    FORMAT,
+    ITEM_TABLE,
+    ITEM_VECTORS,
+    POPULAR,
+    Input,
+    ItemTable,
+    Manifest,
+    Model,
+    Popular,
+    Segment,
+    Service,
+    Tower,
+)
 from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column
 from motherlode.runtime import Runtime, check_parts, verify
@@ -71,7 +89,7 @@ def tower() -> bytes:
     return graph(nodes, [history], output, {"rows": ROWS, "axis": np.array([1], dtype=np.int64)})
 
 
-ANSWERS: Mapping[str, Any] = {
+TRAINED: Mapping[str, Any] = {
     "response.features": X,
     "response.answer": 1 / (1 + np.exp(-(X @ WEIGHTS))),
     "segments.features": X,
@@ -81,7 +99,7 @@ ANSWERS: Mapping[str, Any] = {
 }
 
 MANIFEST = Manifest(
-    format=bundle.FORMAT,
+    format=FORMAT,
     version="v1",
     created_at="2026-01-01T00:00:00+00:00",
     git_revision="",
@@ -106,15 +124,15 @@ def good(tmp_path: Path) -> Bundle:
     """A bundle that verifies."""
     vectors, answers = io.BytesIO(), io.BytesIO()
     np.save(vectors, VECTORS)
-    np.savez(answers, **ANSWERS)
+    np.savez(answers, **TRAINED)
     files = {
         "r.onnx": probability(),
         "s.onnx": segments(),
         "t.onnx": tower(),
-        bundle.ITEM_VECTORS: vectors.getvalue(),
-        bundle.ITEM_TABLE: msgspec.json.encode(ItemTable((1, 2, 3), ("1", "2", "3"), ("a", "b", "c"), ("", "", ""))),
-        bundle.POPULAR: msgspec.json.encode(Popular(((0, 1.0),), {0: ((2, 1.0),)})),
-        bundle.ANSWERS: answers.getvalue(),
+        ITEM_VECTORS: vectors.getvalue(),
+        ITEM_TABLE: msgspec.json.encode(ItemTable((1, 2, 3), ("1", "2", "3"), ("a", "b", "c"), ("", "", ""))),
+        POPULAR: msgspec.json.encode(Popular(((0, 1.0),), {0: ((2, 1.0),)})),
+        ANSWERS: answers.getvalue(),
     }
     return bundle.load(bundle.write(tmp_path, MANIFEST, files, lambda _: None))
 
@@ -131,17 +149,56 @@ def test_models_answer_as_trained(good: Bundle) -> None:
     verify(good)
     models = Runtime(good)
     assert models.compute.kind == "cpu"
-    assert models.run("response", X) == pytest.approx(ANSWERS["response.answer"], abs=1e-6)
+    assert models.run("response", X) == pytest.approx(TRAINED["response.answer"], abs=1e-6)
     assert models.run("segments", X).tolist() == [1, 1, 0]
-    assert models.user(HISTORY, np.empty((3, 0), np.float32)).tolist() == ANSWERS["user_tower.answer"].tolist()
+    assert models.user(HISTORY, np.empty((3, 0), np.float32)).tolist() == TRAINED["user_tower.answer"].tolist()
+
+
+def test_a_model_that_is_swapped_after_the_bundle_was_checked_is_never_run(good: Bundle) -> None:
+    """Another model of the same shape, that somebody puts there in the moment between."""
+    (good.folder / "r.onnx").write_bytes(probability().replace(WEIGHTS.tobytes(), (-WEIGHTS).tobytes()))
+    with pytest.raises(BundleError, match=r"r\.onnx of bundle v1 is not the file that was published"):
+        Runtime(good)
+
+
+def test_the_files_of_the_models_are_not_kept_in_memory(good: Bundle) -> None:
+    """ONNX Runtime has a copy of its own."""
+    read: list[bytes] = []
+
+    class Watched(Bundle):
+        """Remembers what it was asked for."""
+
+        def content(self, name: str) -> bytes:
+            read.append(super().content(name))
+            return read[-1]
+
+    models = Runtime(Watched(**vars(good)))
+    assert len(read) == 3
+    while read:
+        content = read.pop()
+        assert sys.getrefcount(content) == 2, "this name's and the question's"
+    models.check()
+
+
+def test_models_are_freed_when_nobody_has_them_any_more(good: Bundle) -> None:
+    """Not when the collector next looks at the oldest objects: a bundle is replaced while the one before is in use."""
+    gc.disable()
+    try:
+        models = Runtime(good)
+        models.check()
+        gone = weakref.ref(models)
+        del models
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_a_difference_within_the_tolerance_passes_and_beyond_it_is_refused(good: Bundle) -> None:
-    right = ANSWERS["response.answer"]
+    right = TRAINED["response.answer"]
     verify(answers_with(good, response__answer=right + 0.9e-5))
     with pytest.raises(BundleError, match="response answers differ from training's by 2e-05"):
         verify(answers_with(good, response__answer=right + 2e-5))
-    users = ANSWERS["user_tower.answer"]
+    users = TRAINED["user_tower.answer"]
     verify(answers_with(good, user_tower__answer=users + 0.9e-4))
     with pytest.raises(BundleError, match="user_tower answers differ"):
         verify(answers_with(good, user_tower__answer=users + 2e-4))
@@ -174,7 +231,7 @@ def test_missing_samples_are_refused(good: Bundle) -> None:
         (Model("r.onnx", INPUTS[:1], "probability"), "takes 2 columns of features, the manifest says 1"),
         (Model("r.onnx", INPUTS, "nowhere"), "has no output 'nowhere'"),
         (Model("items.npy", INPUTS, "probability"), r"items\.npy cannot be loaded"),
-        (Model("gone.onnx", INPUTS, "probability"), r"gone\.onnx cannot be loaded"),
+        (Model("gone.onnx", INPUTS, "probability"), r"vouches for no gone\.onnx"),
         (Model("t.onnx", INPUTS, "user"), r"t\.onnx takes \['history'\], not \['features'\]"),
         (Model("r.onnx", (INPUTS[0], Input("w", "z", 0.0)), "probability"), "reads w.z, which no feature service"),
         (Model("r.onnx", (INPUTS[0], Input("v", "y", float("nan"))), "probability"), "default of v.y is nan"),
@@ -290,9 +347,9 @@ def test_a_gpu_that_fails_is_answered_for_by_the_cpu_which_says_so(
     assert models.compute == CARD
     on_demand.fails, on_demand.spared = error, spared
     for at in range(3):
-        assert models.run("response", X) == pytest.approx(ANSWERS["response.answer"], abs=1e-6)
+        assert models.run("response", X) == pytest.approx(TRAINED["response.answer"], abs=1e-6)
         assert models.compute.kind == ("gpu" if at < spared else "cpu")
-    assert models.user(HISTORY, np.empty((3, 0), np.float32)).tolist() == ANSWERS["user_tower.answer"].tolist()
+    assert models.user(HISTORY, np.empty((3, 0), np.float32)).tolist() == TRAINED["user_tower.answer"].tolist()
     assert models.compute.reason == f"A card. But it failed: {type(error).__name__}: {error}"
 
 
