@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motherlode import nearest
-from motherlode.bundle import RECALL
+from motherlode.manifest import RECALL
 from motherlode.nearest import Floats, Mask, Rows
 
 _FAISS: Final[Any] = faiss
@@ -199,37 +199,57 @@ def build(vectors: Floats, seed: int, rows_a_list: int = ROWS_A_LIST) -> bytes:
     return content
 
 
-def tune(index: Index, vectors: Floats, queries: Floats) -> Tuned:
+def tune(index: Index, vectors: Floats, queries: Floats, own: Rows | None = None) -> Tuned:
     """Find how many rows a query must be shown, on every other query; measure the recall on the rest.
 
     Args:
         index: built of `vectors`.
         vectors: float32, shape (items, D).
         queries: as customers ask, float32, shape (Q, D); at least 2.
+        own: shape (Q,): the row that each query is, where items ask for others like them; it is not to be found.
     """
-    right = exact(vectors, queries)
+    right = exact(vectors, queries, own)
+    asked = [None, None] if own is None else [own[::2], own[1::2]]
     examined = max(1, int(4 * index.items**0.5))
     while (
-        recall(index, vectors, queries[::2], right[::2], examined) < _WANTED and examined < _SHARE_AT_MOST * index.items
+        recall(index, vectors, queries[::2], right[::2], examined, asked[0]) < _WANTED
+        and examined < _SHARE_AT_MOST * index.items
     ):
         examined = int(examined * 1.5) + 1
     examined *= _MARGIN
-    return Tuned(examined, recall(index, vectors, queries[1::2], right[1::2], examined), len(queries[1::2]))
+    found = recall(index, vectors, queries[1::2], right[1::2], examined, asked[1])
+    return Tuned(examined, found, len(queries[1::2]))
 
 
-def recall(index: Index, vectors: Floats, queries: Floats, right: Sequence[Rows], examined: int) -> float:
-    """Of the best 10 of each query, `right`, the share that the index finds; the mean over the queries."""
+def recall(
+    index: Index, vectors: Floats, queries: Floats, right: Sequence[Rows], examined: int, own: Rows | None = None
+) -> float:
+    """Of the best 10 of each query, `right`, the share that the index finds; the mean over the queries; `own` as in
+    `tune`."""
     shares = []
-    for query, best in zip(queries, right, strict=True):
-        rows = index.candidates(query, _K, examined)
+    for i, (query, best) in enumerate(zip(queries, right, strict=True)):
+        rows = index.candidates(query, _K, examined, aside=None if own is None else own[i : i + 1])
         found, _ = nearest.ranked(nearest.products(vectors, rows, query), rows, _K)
         shares.append(len(np.intersect1d(found, best)) / len(best))
     return float(np.mean(shares))
 
 
-def exact(vectors: Floats, queries: Floats) -> list[Rows]:
-    """The best 10 rows of each query."""
-    return [nearest.top_k(vectors @ query, _K) for query in queries]
+def exact(vectors: Floats, queries: Floats, own: Rows | None = None) -> list[Rows]:
+    """The best 10 rows of each query; `own` as in `tune`."""
+    found = []
+    for i, query in enumerate(queries):
+        scores = vectors @ query
+        if own is not None:
+            scores[own[i]] = -np.inf
+        found.append(nearest.top_k(scores, _K))
+    return found
+
+
+def unit(vectors: Floats) -> Floats:
+    """Each row at length 1, whose products are then cosines; one of no length stays as it is."""
+    lengths = nearest.lengths(vectors)
+    over = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0).astype(np.float32)
+    return np.ascontiguousarray(vectors * over[:, None])
 
 
 def worthwhile(tuned: Tuned, items: int) -> bool:

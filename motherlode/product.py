@@ -5,7 +5,6 @@ to the device once. The CPU runs the same graph, which is how it is tested where
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from motherlode.errors import BundleError
+from motherlode.manifest import SEARCH
 from motherlode.nearest import Floats, Mask, Rows
 
 USERS: Final = "users"
@@ -23,13 +23,14 @@ BEST: Final = "best"
 ROWS: Final = "rows"
 
 _DEVICES: Final = {"gpu": "cuda", "cpu": "cpu"}
+_CUDA: Final = "CUDAExecutionProvider"
 
 
 class Product:
     """A catalogue on a device. May be asked from several threads at once.
 
     Args:
-        graph: the bundle's `search.onnx`.
+        graph: the content of the bundle's `search.onnx`.
         vectors: float32, shape (items, D).
         kind: "gpu" or "cpu".
         providers: ONNX Runtime's, as `Compute.onnx_providers`.
@@ -39,17 +40,20 @@ class Product:
     """
 
     def __init__(
-        self, graph: Path, vectors: Floats, kind: str, providers: Sequence[str | tuple[str, dict[str, str]]]
+        self, graph: bytes, vectors: Floats, kind: str, providers: Sequence[str | tuple[str, dict[str, str]]]
     ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
         self._device = _DEVICES[kind]
         try:
-            self._session = ort.InferenceSession(graph.read_bytes(), options, providers=list(providers))
+            # By itself ONNX Runtime falls back to the CPU after some errors, and tells nobody but the terminal.
+            self._session = ort.InferenceSession(graph, options, providers=list(providers), enable_fallback=0)
+            if kind == "gpu" and _CUDA not in self._session.get_providers():
+                raise RuntimeError(f"ONNX Runtime {ort.__version__} cannot use CUDA here")
             self._items = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(vectors), self._device, 0)
         except Exception as error:  # ONNX Runtime's errors have no common base below Exception
-            raise BundleError(f"{graph.name} cannot be loaded: {error}.", "Train and publish again.") from error
+            raise BundleError(f"{SEARCH} cannot be loaded: {error}.", "Train and publish again.") from error
         self._size = len(vectors)
         self._every = self._barred(np.ones(self._size, dtype=np.bool_))
 

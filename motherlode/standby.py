@@ -25,16 +25,25 @@ class Standby(Generic[T]):
         cpu: what answers instead.
         reopen: opens it on the GPU anew, and raises unless it answers there as it must.
         again_s: seconds until that is tried first.
+        lost: what it failed with before it ever answered; it is tried again all the same.
     """
 
-    def __init__(self, what: str, gpu: T | None, cpu: T, reopen: Callable[[], T], again_s: float = AGAIN_S) -> None:
+    def __init__(
+        self,
+        what: str,
+        gpu: T | None,
+        cpu: T,
+        reopen: Callable[[], T],
+        again_s: float = AGAIN_S,
+        lost: str | None = None,
+    ) -> None:
         self._what = what
         self._gpu = gpu
         self._cpu = cpu
         self._reopen = reopen
         self._first_s = self._again_s = again_s
-        self._due = 0.0
-        self._lost: str | None = None
+        self._due = time.monotonic() + again_s
+        self._lost = lost
         self._trying: threading.Thread | None = None
         self._lock = threading.Lock()
 

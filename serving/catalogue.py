@@ -3,7 +3,8 @@
 Three ways to look, chosen by size and device, that answer alike: one product with every vector; on a GPU the same
 there; above `SearchIndex.exact_items` an index whose recall was measured when the bundle was made. Each finds
 candidates, and their scores are computed again in float64 (`motherlode.nearest`): what an item scores does not depend
-on how it was found. What a filter forbids is barred before anything is chosen.
+on how it was found. What a filter forbids is barred before anything is chosen. Where the GPU fails, the CPU answers
+until it is well again (`motherlode.standby`).
 """
 
 import importlib
@@ -16,10 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from motherlode import names, nearest
-from motherlode.bundle import RECALL, SEARCH, Bundle, SearchIndex
+from motherlode.bundle import Bundle
 from motherlode.compute import Compute
-from motherlode.errors import BundleError
+from motherlode.errors import BundleError, DeviceError
+from motherlode.manifest import RECALL, SEARCH, SearchIndex
 from motherlode.nearest import Doubles, Floats, Mask, Rows
+from motherlode.standby import AGAIN_S, Standby
+from motherlode.weak import weakly
 
 if TYPE_CHECKING:
     from motherlode.index import Among, Index
@@ -31,10 +35,14 @@ _SCORES_AT_ONCE_ON_DEVICE: Final = 64_000_000
 """The same on a GPU, which has the memory for it and is asked for in large steps."""
 _GATHERED: Final = 8
 """A filter that leaves less than an eighth of the items has their vectors copied together, which is then the faster."""
+_LEADING: Final = 16_384
+"""Rows of an order that a filter keeps; whoever needs more makes it keep more."""
 _SPARE: Final = 16
 """Candidates that a device is asked for beyond those wanted, lest a tie at the end makes it be asked again."""
-_SAMPLES_ENOUGH: Final = 0.94
+SAMPLES_ENOUGH: Final = 0.94
 """Recall on the few customers that a bundle holds samples of: two standard errors of 32 of them below `RECALL`."""
+_WARMED: Final = 10
+"""Items that a catalogue is asked for before anybody does."""
 _NONE: Final = np.empty(0, dtype=np.int64)
 
 _log: Final = logging.getLogger(__name__)
@@ -56,6 +64,18 @@ class Allowed:
         self.mask = mask
         self.size = int(np.count_nonzero(mask))
         self._index = index
+        self._leading = _NONE
+
+    def leading(self, order: Rows, count: int) -> Rows:
+        """The first rows of an order that are left: `count`, or all there are.
+
+        Args:
+            order: of all rows; always the same one.
+            count: how many.
+        """
+        if len(self._leading) < min(count, self.size):
+            self._leading = order[self.mask[order]][: max(count, _LEADING)]
+        return self._leading[:count]
 
     @cached_property
     def rows(self) -> Rows | None:
@@ -111,28 +131,76 @@ class Catalogue:
 
     Args:
         vectors: float32, shape (items, D), finite.
-        index: of the same vectors; None: every search is exact.
-        product: the vectors on a device, which is then asked; None: they are multiplied here.
+        index: of the same vectors; None: every search here is exact.
+        opening: sends the vectors to a device, which is then asked; None: they are multiplied here. A device that
+            fails, now or later, is tried again.
+        unindexed: why there is no index though there could be one.
+        again_s: seconds until a device that failed is tried again.
 
     Attributes:
         vectors: as given.
-        note: why the search is not what it might be; empty where it is.
     """
 
     def __init__(
         self,
         vectors: Floats,
         index: "Searched | None" = None,
-        product: "Product | None" = None,
+        opening: "Callable[[], Product] | None" = None,
+        unindexed: str = "",
+        again_s: float = AGAIN_S,
     ) -> None:
         self.vectors = vectors
-        self.note = ""
         self._index = index
-        self._product = product
+        self._opening = opening or _nowhere
+        self._has_device = opening is not None
+        self._unindexed = unindexed
         self._longest = float(nearest.lengths(vectors).max(initial=0.0))
+        product, lost = None, None
+        if self._has_device:
+            try:
+                product = self._opened()
+            except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common base; the CPU can answer
+                lost = f"{type(error).__name__}: {error}"
+                _log.error("The GPU cannot search the catalogue, and the CPU does.", exc_info=error)
+        self._standby: Standby[Product | None] = Standby(
+            "the search of the catalogue", product, None, weakly(self._opened), again_s, lost
+        )
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    @property
+    def lost(self) -> str | None:
+        """What the GPU failed with; None while it answers, or where there is none."""
+        return self._standby.lost
+
+    @property
+    def how(self) -> str:
+        """How it is searched, and why not better; for people."""
+        if self._has_device and self.lost is None:
+            return "on the GPU"
+        gone = "" if self.lost is None else f"; the GPU failed: {self.lost}"
+        if self._index is None:
+            why = f", without its index: {self._unindexed}" if self._unindexed else ""
+            return f"exactly{why}{gone}"
+        asked = self._index.asked
+        return f"by index above {asked.exact_items} items, recall {asked.recall:.3f}{gone}"
+
+    @property
+    def at_once(self) -> int:
+        """Queries that one step of a search answers; after as many, whoever is in a hurry may look at the clock."""
+        on_gpu = self._has_device and self.lost is None
+        return max(1, (_SCORES_AT_ONCE_ON_DEVICE if on_gpu else _SCORES_AT_ONCE) // max(1, len(self)))
+
+    def warm(self) -> None:
+        """Search by every way that a request may take: the first of them is not to wait for memory or a device."""
+        query = self.vectors[:1]
+        if not len(query):
+            return
+        self.search(query, _WARMED)
+        self._exactly(query, _WARMED, None, [_NONE])
+        half = self.allow(np.arange(len(self)) % 2 == 0)
+        self.search(query, _WARMED, half)
 
     def allow(self, mask: Mask) -> Allowed:
         """A filter, shape (items,), as `search` takes it; worth keeping for the next request."""
@@ -157,12 +225,17 @@ class Catalogue:
         left = len(self) if allowed is None else allowed.size
         if not left:
             return [Found(_NONE, np.empty(0)) for _ in queries]
-        if self._product is not None:
-            try:
-                return self._on_device(self._product, queries, k, allowed, barred)
-            except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common base; the CPU can answer
-                self._product, self.note = None, f"the GPU cannot search, the CPU does: {error}"
-                _log.error("The GPU cannot search the catalogue, the CPU does from now on.", exc_info=error)
+        return self._standby.ask(
+            lambda product: (
+                self._here(queries, k, allowed, barred)
+                if product is None
+                else self._on_device(product, queries, k, allowed, barred)
+            )
+        )
+
+    def _here(self, queries: Floats, k: int, allowed: Allowed | None, barred: Sequence[Rows]) -> list[Found]:
+        """The search on the CPU."""
+        left = len(self) if allowed is None else allowed.size
         if self._index is not None and left > self._index.asked.exact_items:
             return [
                 self._ranked(query, self._index.candidates(query, k, allowed, rows), k)
@@ -173,6 +246,20 @@ class Catalogue:
     def scores(self, query: Floats, rows: Rows) -> Doubles:
         """What some rows score, as `search` says it."""
         return nearest.products(self.vectors, rows, query)
+
+    def _opened(self) -> "Product":
+        """The vectors on the device, which finds there what is found here.
+
+        Raises:
+            Exception: it does not, or cannot take them: ONNX Runtime's errors have no common base.
+        """
+        product, queries = self._opening(), self.vectors[:1]
+        if len(queries):
+            (there,) = self._on_device(product, queries, _WARMED, None, [_NONE])
+            (here,) = self._exactly(queries, _WARMED, None, [_NONE])
+            if there.rows.tolist() != here.rows.tolist():
+                raise BundleError("The GPU finds other items than the CPU.", "Look for its own message in the log.")
+        return product
 
     def _exactly(self, queries: Floats, k: int, allowed: Allowed | None, aside: Sequence[Rows]) -> list[Found]:
         matrix, rows, barred = self.vectors, None, None
@@ -226,57 +313,89 @@ class Catalogue:
         return Found(*nearest.ranked(self.scores(query, rows), rows, k))
 
 
-def open_catalogue(bundle: Bundle, compute: Compute) -> Catalogue:
+def open_catalogue(bundle: Bundle, compute: Compute, *, strict: bool = False, again_s: float = AGAIN_S) -> Catalogue:
     """A bundle's catalogue: on the GPU where that computes, else by its index where it has one that finds enough.
 
+    Args:
+        bundle: the bundle.
+        compute: what to search on. Where its GPU cannot, the CPU does, and is ready to beside it.
+        strict: then fail instead: the GPU was asked for by name.
+        again_s: seconds until a GPU that failed is tried again.
+
     Raises:
-        BundleError: the index cannot be read, or is another catalogue's; the search cannot be sent to the GPU.
+        BundleError: the index cannot be read, or is another catalogue's.
+        DeviceError: the search cannot be sent to the GPU, and `strict`.
     """
+    opening: Callable[[], Product] | None = None
     if compute.kind == "gpu" and SEARCH in bundle.manifest.files:
         room = importlib.import_module("motherlode.product")
-        return Catalogue(
-            bundle.vectors, product=room.Product(bundle.folder / SEARCH, bundle.vectors, "gpu", compute.onnx_providers)
-        )
-    if bundle.manifest.index is None:
-        return Catalogue(bundle.vectors)
-    try:
-        index = _open_index(bundle, bundle.manifest.index)
-    except _RefusedError as refused:
-        _log.warning("Bundle %s: %s; every search is exact.", bundle.manifest.version, refused)
-        exact = Catalogue(bundle.vectors)
-        exact.note = f"searched exactly, without its index: {refused}"
-        return exact
-    return Catalogue(bundle.vectors, index)
+
+        def opening() -> "Product":
+            product: Product = room.Product(bundle.content(SEARCH), bundle.vectors, "gpu", compute.onnx_providers)
+            return product
+
+    index, unindexed = None, ""
+    if bundle.manifest.index is not None:
+        try:
+            found = open_index(bundle, bundle.manifest.index)
+            _hold(found, bundle)
+            index = found
+        except RefusedIndexError as refused:
+            unindexed = str(refused)
+            _log.warning("Bundle %s: %s; every search is exact.", bundle.manifest.version, refused)
+    catalogue = Catalogue(bundle.vectors, index, opening, unindexed, again_s)
+    if strict and catalogue.lost is not None:
+        raise DeviceError(f"The GPU cannot search the catalogue: {catalogue.lost}.", "Use `--device auto`.")
+    return catalogue
 
 
-class _RefusedError(Exception):
+class RefusedIndexError(Exception):
     """An index that is not used, and why."""
 
 
-def _open_index(bundle: Bundle, asked: SearchIndex) -> Searched:
+def open_index(bundle: Bundle, asked: SearchIndex) -> Searched:
+    """An index of a bundle's items.
+
+    Raises:
+        BundleError: it cannot be read, or is another catalogue's.
+        RefusedIndexError: it finds too little, or Faiss is not installed.
+    """
     if asked.recall < RECALL:
-        raise _RefusedError(f"its recall is {asked.recall:.3f}, {RECALL:g} is asked for")
+        raise RefusedIndexError(f"its recall is {asked.recall:.3f}, {RECALL:g} is asked for")
     try:
         room = importlib.import_module("motherlode.index")
     except ImportError as error:
-        raise _RefusedError(f"Faiss is not installed ({error})") from None
+        raise RefusedIndexError(f"Faiss is not installed ({error})") from None
     what, remedy = f"{asked.file} of bundle {bundle.manifest.version}", "Train and publish again."
     try:
-        index = room.Index((bundle.folder / asked.file).read_bytes())
-    except (OSError, ValueError) as error:
+        index = room.Index(bundle.content(asked.file))
+    except ValueError as error:
         raise BundleError(f"{what} cannot be read: {error}.", remedy) from error
     if index.items != len(bundle.vectors):
         raise BundleError(
             f"{asked.file} of bundle {bundle.manifest.version} has {index.items} items of {len(bundle.vectors)}.",
             remedy,
         )
-    searched = Searched(index, asked, room.examined_for)
+    return Searched(index, asked, room.examined_for)
+
+
+def _hold(searched: Searched, bundle: Bundle) -> None:
+    """Hold an index to the bundle's sample customers.
+
+    Raises:
+        RefusedIndexError: it finds too few of their best items.
+    """
+    room = importlib.import_module("motherlode.index")
     samples = bundle.answers.get(f"{names.USER_TOWER}.answer")
     if samples is not None and len(samples):
-        found = room.recall(index, bundle.vectors, samples, room.exact(bundle.vectors, samples), asked.examined)
-        if found < _SAMPLES_ENOUGH:
-            raise _RefusedError(f"it finds {found:.3f} of the best items of the bundle's sample customers")
-    return searched
+        right = room.exact(bundle.vectors, samples)
+        found = room.recall(searched.index, bundle.vectors, samples, right, searched.asked.examined)
+        if found < SAMPLES_ENOUGH:
+            raise RefusedIndexError(f"it finds {found:.3f} of the best items of the bundle's sample customers")
+
+
+def _nowhere() -> "Product":
+    raise DeviceError("The catalogue has no device.", "Ask it on the CPU.")
 
 
 def _places(rows: Rows, some: Rows) -> Any:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from motherlode.api import ItemFilters
-from motherlode.bundle import ItemTable
+from motherlode.manifest import ItemTable
 from motherlode.nearest import Mask, Rows
 from serving.catalogue import Allowed, Catalogue
 
@@ -68,20 +68,29 @@ class Filters:
     Args:
         items: the catalogue's table.
         catalogue: the same, to be searched.
+
+    Attributes:
+        row: of the catalogue, by an item's key.
+        popular: every row, the most popular first; none where the table does not say how popular its items are.
+        everything: what there is without a filter.
     """
 
     def __init__(self, items: ItemTable, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self.row: Mapping[str, int] = {key: row for row, key in enumerate(items.keys)}
         self._size = len(items.ids)
-        found, self._code = np.unique(np.array(items.categories, dtype=object), return_inverse=True)
-        self._category = {name: code for code, name in enumerate(found.tolist()) if name}
+        self.popular: Rows = np.argsort(-np.array(items.popularity, dtype=np.float64), kind="stable")
+        # Not by NumPy, which sorts texts without giving the interpreter back: a bundle is loaded beside requests.
+        codes: dict[str, int] = {}
+        self._code = np.array([codes.setdefault(name, len(codes)) for name in items.categories], dtype=np.int64)
+        self._category = {name: code for name, code in codes.items() if name}
         # NaN, where nobody says, is never within.
         self._prices = np.array([np.nan if each is None else each for each in items.prices], dtype=np.float64)
         self._stock = np.array([np.nan if each is None else each for each in items.stock], dtype=np.float64)
         self._keep = max(1, min(_KEPT, _KEPT_ITEMS // max(1, self._size)))
         self._lock = threading.Lock()
         self._known: OrderedDict[_Key, Allowed] = OrderedDict()
+        self.everything = self.narrow(ItemFilters())
 
     def check(self, asked: ItemFilters) -> None:
         """Check that the bundle knows what a filter asks for.
@@ -103,6 +112,10 @@ class Filters:
                 f"It is {asked.min_price:g}, above max_price, {asked.max_price:g}.",
                 "Give a min_price that is at most max_price.",
             )
+
+    def leading(self, narrowed: Narrowed, count: int) -> Rows:
+        """The most popular rows of those that can be asked for again: `count` of `popular`, or all there are."""
+        return self.popular[:count] if narrowed.allowed is None else narrowed.allowed.leading(self.popular, count)
 
     def narrow(self, asked: ItemFilters, suppressed: frozenset[str] = frozenset()) -> Narrowed:
         """The items for a request.

@@ -13,10 +13,28 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from motherlode import __version__, audit, bundle, names
-from motherlode.bundle import ItemTable, Manifest, Popular, Quality, SearchIndex, Segment, Service, Tower
+from motherlode import __version__, audit, bundle, bundles, names, refusal
 from motherlode.compute import Compute
 from motherlode.compute import libraries as compute_libraries
+from motherlode.manifest import (
+    ANSWERS,
+    FORMAT,
+    ITEM_INDEX,
+    ITEM_TABLE,
+    ITEM_VECTORS,
+    NEIGHBOUR_INDEX,
+    POPULAR,
+    REPORT,
+    SEARCH,
+    ItemTable,
+    Manifest,
+    Popular,
+    Quality,
+    SearchIndex,
+    Segment,
+    Service,
+    Tower,
+)
 from motherlode.runtime import verify
 from motherlode.settings import Settings
 from training.result import Fitted
@@ -26,6 +44,9 @@ EXACT_ITEMS: Final = 200_000
 """Up to so many items every search is exact: one pass over them takes as long as the rest of an answer."""
 _FEWEST_QUERIES: Final = 100
 _INDEX: Final = "search index"
+_NEIGHBOURS: Final = "index of similar items"
+_NEIGHBOURS_OF: Final = 400
+"""Items whose neighbours an index is tuned on, one half, and measured by, the other."""
 _SEED: Final = 0
 
 
@@ -110,8 +131,9 @@ def write(
         BundleError: it does not answer as training did; nothing is left behind.
     """
     index, content, why = index_of(recommender)
+    similar, more, why_not = similar_index_of(recommender)
     manifest = Manifest(
-        format=bundle.FORMAT,
+        format=FORMAT,
         version=version_of(origin.created),
         created_at=origin.created.isoformat(timespec="seconds"),
         git_revision=git_revision(),
@@ -128,19 +150,21 @@ def write(
         quality=tuple(quality),
         libraries=libraries(),
         files={},
-        left_out={**left_out, **why},
+        left_out={**left_out, **why, **why_not},
         index=index,
+        similar=similar,
     )
     files = {
         **{fitted.model.file: fitted.onnx for fitted in scorers},
         recommender.tower.model.file: recommender.onnx,
-        bundle.ITEM_VECTORS: _npy(recommender.vectors),
+        ITEM_VECTORS: _npy(recommender.vectors),
         **content,
-        bundle.SEARCH: search_graph(),
-        bundle.ITEM_TABLE: msgspec.json.encode(recommender.items),
-        bundle.POPULAR: msgspec.json.encode(recommender.popular),
-        bundle.ANSWERS: _npz(_answers(scorers, recommender)),
-        bundle.REPORT: report(manifest).encode(),
+        **more,
+        SEARCH: search_graph(),
+        ITEM_TABLE: msgspec.json.encode(recommender.items),
+        POPULAR: msgspec.json.encode(recommender.popular),
+        ANSWERS: _npz(_answers(scorers, recommender)),
+        REPORT: report(manifest).encode(),
     }
     return bundle.write(settings.models, manifest, files, verify)
 
@@ -155,15 +179,17 @@ def publish(settings: Settings, version: str) -> list[str]:
             the old bundle keeps serving.
         SettingsError: the signing key is none.
     """
-    if version not in bundle.versions(settings.models):
-        bundle.flip(settings.models, version)  # names the versions there are
+    if version not in bundles.versions(settings.models):
+        bundles.flip(settings.models, version)  # names the versions there are
     if settings.signing_key is not None:
-        _verify(replace(settings, trusted_keys=None), version)  # nothing is signed that was changed since it was made
-        bundle.sign(settings.models / version, settings.signing_key)
+        # Nothing is signed that was changed since it was made, or since it was looked at.
+        verified = _verify(replace(settings, trusted_keys=None), version)
+        bundle.sign(settings.models / version, settings.signing_key, verified)
     _verify(settings, version)
     audit.check(settings)
-    bundle.flip(settings.models, version)
-    gone = bundle.collect(settings.models, settings.keep_bundles)
+    refused = refusal.holding(settings.models)
+    bundles.flip(settings.models, version)
+    gone = bundles.collect(settings.models, settings.keep_bundles, None if refused is None else refused.serving)
     audit.record(settings, "publish", version, collected=len(gone))
     return gone
 
@@ -174,10 +200,10 @@ def take_back(settings: Settings) -> str:
     Raises:
         BundleError: there is none, or it does not verify; the current one keeps serving.
     """
-    _verify(settings, bundle.previous(settings.models))
+    _verify(settings, bundles.previous(settings.models))
     audit.check(settings)
-    withdrawn = bundle.current(settings.models).name
-    version = bundle.flip_back(settings.models)
+    withdrawn = bundles.current(settings.models).name
+    version = bundles.flip_back(settings.models)
     audit.record(settings, "rollback", version, withdrawn=withdrawn)
     return version
 
@@ -193,9 +219,9 @@ def rebind(settings: Settings) -> str | None:
     Raises:
         BundleError: it was made with a key that is neither current nor previous, or does not verify; it keeps serving.
     """
-    if not (settings.models / bundle.CURRENT).exists():
+    if not (settings.models / bundles.CURRENT).exists():
         return None
-    old = bundle.load(bundle.current(settings.models), settings.trusted_keys)
+    old = bundle.load(bundles.current(settings.models), settings.trusted_keys)
     identity = settings.identity
     if old.manifest.identity == identity.key_id:
         return None
@@ -207,16 +233,17 @@ def rebind(settings: Settings) -> str | None:
         created_at=now.isoformat(timespec="seconds"),
         identity=identity.key_id,
     )
-    files = {name: (old.folder / name).read_bytes() for name in old.manifest.files}
+    files = {name: old.content(name) for name in old.manifest.files}
     bundle.write(settings.models, manifest, files, verify)
     publish(settings, manifest.version)
     return manifest.version
 
 
-def _verify(settings: Settings, version: str) -> None:
+def _verify(settings: Settings, version: str) -> Manifest:
     loaded = bundle.load(settings.models / version, settings.trusted_keys)
     bundle.require_identity(loaded.manifest, settings.identity)
     verify(loaded)
+    return loaded.manifest
 
 
 def version_of(created: datetime) -> str:
@@ -265,8 +292,27 @@ def index_of(
     if not room.worthwhile(tuned, items):
         found = f"it finds {tuned.recall:.3f} of the best items and reads {tuned.examined} of {items}"
         return None, {}, {_INDEX: f"{found}; every search is exact"}
-    index = SearchIndex(bundle.ITEM_INDEX, exact_items, tuned.examined, tuned.recall, tuned.queries)
-    return index, {bundle.ITEM_INDEX: content}, {}
+    index = SearchIndex(ITEM_INDEX, exact_items, tuned.examined, tuned.recall, tuned.queries)
+    return index, {ITEM_INDEX: content}, {}
+
+
+def similar_index_of(
+    recommender: Recommender, exact_items: int = EXACT_ITEMS
+) -> tuple[SearchIndex | None, Mapping[str, bytes], Mapping[str, str]]:
+    """The index of items like an item, in a large catalogue; it is measured by items. See `index_of`."""
+    items = len(recommender.vectors)
+    if items <= exact_items:
+        return None, {}, {}
+    room: Any = importlib.import_module("motherlode.index")
+    vectors = room.unit(recommender.vectors[:, :-1] if recommender.tower.biased else recommender.vectors)
+    content = room.build(vectors, _SEED)
+    own = np.random.default_rng(_SEED).choice(items, min(items, _NEIGHBOURS_OF), replace=False)
+    tuned = room.tune(room.Index(content), vectors, vectors[own], own)
+    if not room.worthwhile(tuned, items):
+        found = f"it finds {tuned.recall:.3f} of the nearest items and reads {tuned.examined} of {items}"
+        return None, {}, {_NEIGHBOURS: f"{found}; they are looked for exactly"}
+    index = SearchIndex(NEIGHBOUR_INDEX, exact_items, tuned.examined, tuned.recall, tuned.queries)
+    return index, {NEIGHBOUR_INDEX: content}, {}
 
 
 def _answers(scorers: Sequence[Fitted], recommender: Recommender) -> dict[str, npt.NDArray[Any]]:

@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from motherlode import nearest
-from motherlode.bundle import RECALL
-from motherlode.index import Index, Tuned, build, examined_for, tune, worthwhile
+from motherlode.index import Index, Tuned, build, exact, examined_for, recall, tune, unit, worthwhile
+from motherlode.manifest import RECALL
 
 ITEMS, WIDTH, GROUPS = 300_000, 64, 1000
 Floats = npt.NDArray[np.float32]
@@ -104,3 +104,23 @@ def test_a_catalogue_of_a_handful_is_searched_too(items: int) -> None:
 def test_what_is_no_index_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot read it"):
         Index(b"not an index at all")
+
+
+def test_items_that_ask_for_others_like_them_are_not_what_is_to_be_found() -> None:
+    """Found, each would be a tenth of a recall that is none."""
+    draw = np.random.default_rng(6)
+    vectors = unit(draw.standard_normal((3000, 16), dtype=np.float32))
+    own = np.arange(0, 3000, 100)
+    right = exact(vectors, vectors[own], own)
+    assert not any(row in best for row, best in zip(own.tolist(), right, strict=True))
+    assert all(row in best for row, best in zip(own.tolist(), exact(vectors, vectors[own]), strict=True))
+    index = Index(build(vectors, seed=0))
+    assert recall(index, vectors, vectors[own], right, 3000, own) > 0.99
+    assert recall(index, vectors, vectors[own], right, 3000) <= recall(index, vectors, vectors[own], right, 3000, own)
+    alone = recall(index, vectors, vectors[own], right, 1, own)
+    assert alone < recall(index, vectors, vectors[own], exact(vectors, vectors[own]), 1)
+
+
+def test_a_vector_of_no_length_stays_as_it_is() -> None:
+    vectors = np.array([[3, 4], [0, 0]], dtype=np.float32)
+    assert unit(vectors).ravel().tolist() == pytest.approx([0.6, 0.8, 0, 0])

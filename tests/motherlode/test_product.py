@@ -1,7 +1,5 @@
 """The search as a graph on a device: on the CPU it gives what NumPy gives; `tests/gpu` asks the GPU the same."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,13 +11,11 @@ CPU = ["CPUExecutionProvider"]
 
 
 @pytest.fixture
-def graph(tmp_path: Path) -> Path:
-    path = tmp_path / "search.onnx"
-    path.write_bytes(search_graph())
-    return path
+def graph() -> bytes:
+    return search_graph()
 
 
-def test_the_best_of_a_batch_are_the_best_of_each(graph: Path) -> None:
+def test_the_best_of_a_batch_are_the_best_of_each(graph: bytes) -> None:
     draw = np.random.default_rng(2)
     vectors = draw.integers(-3, 4, (500, 6)).astype(np.float32)
     queries = draw.integers(-3, 4, (4, 6)).astype(np.float32)
@@ -31,7 +27,7 @@ def test_the_best_of_a_batch_are_the_best_of_each(graph: Path) -> None:
         assert len(set(found.tolist())) == 12
 
 
-def test_what_is_barred_comes_last_with_minus_infinity(graph: Path) -> None:
+def test_what_is_barred_comes_last_with_minus_infinity(graph: bytes) -> None:
     vectors = np.arange(5, dtype=np.float32)[:, None]
     allowed = np.array([True, False, True, False, False])
     rows, scores = Product(graph, vectors, "cpu", CPU).best(np.ones((1, 1), np.float32), 3, allowed)
@@ -39,8 +35,11 @@ def test_what_is_barred_comes_last_with_minus_infinity(graph: Path) -> None:
     assert scores[0].tolist() == [2.0, 0.0, -np.inf]
 
 
-def test_a_graph_that_is_none_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "search.onnx"
-    path.write_bytes(b"?")
+def test_a_graph_that_is_none_is_named() -> None:
     with pytest.raises(BundleError, match=r"search\.onnx cannot be loaded"):
-        Product(path, np.ones((1, 1), np.float32), "cpu", CPU)
+        Product(b"?", np.ones((1, 1), np.float32), "cpu", CPU)
+
+
+def test_where_onnx_runtime_has_no_cuda_it_is_not_taken_for_a_gpu(graph: bytes) -> None:
+    with pytest.raises(BundleError, match="cannot use CUDA here"):
+        Product(graph, np.ones((1, 1), np.float32), "gpu", CPU)

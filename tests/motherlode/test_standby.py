@@ -92,3 +92,12 @@ def test_what_has_no_gpu_tries_none() -> None:
     standby = Standby[str]("x", None, "cpu", never, again_s=0)
     assert [standby.ask(question) for _ in range(3)] == ["cpu"] * 3
     assert standby.lost is None
+
+
+def test_what_failed_before_it_ever_answered_is_tried_again_too() -> None:
+    standby = Standby("x", None, "cpu", lambda: "gpu", again_s=0.05, lost="out of memory")
+    began = time.monotonic()
+    assert (standby.ask(question), standby.lost) == ("cpu", "out of memory")
+    until(lambda: standby.ask(question) == "gpu")
+    assert time.monotonic() - began >= 0.05
+    assert standby.lost is None

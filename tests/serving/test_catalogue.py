@@ -1,5 +1,6 @@
 """The catalogue's search is the brute-force one over what a filter allows, whichever way it is done."""
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motherlode import bundle
-from motherlode.bundle import SearchIndex
+from motherlode import bundle, bundles
 from motherlode.compute import Compute
 from motherlode.errors import BundleError
 from motherlode.index import Index, build, examined_for
+from motherlode.manifest import ITEM_INDEX, SearchIndex
 from motherlode.product import Product
-from serving.catalogue import Allowed, Catalogue, Found, Searched, open_catalogue
+from serving.catalogue import Catalogue, Found, Searched, open_catalogue
 from tests.serving.conftest import bundle_files, make_manifest
 from training.search_graph import search_graph
 
@@ -30,14 +31,13 @@ Open = Callable[[str, Floats], Catalogue]
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Open:
+def opened() -> Open:
     """A catalogue by the name of its way; the index is asked for everything, so that it too must be exact."""
-    graph = tmp_path_factory.mktemp("a graph") / "search.onnx"
-    graph.write_bytes(search_graph())
+    graph = search_graph()
 
     def of(way: str, vectors: Floats) -> Catalogue:
         if way == "device":
-            return Catalogue(vectors, product=Product(graph, vectors, "cpu", ["CPUExecutionProvider"]))
+            return Catalogue(vectors, opening=lambda: Product(graph, vectors, "cpu", ["CPUExecutionProvider"]))
         if way == "index":
             asked = SearchIndex("", exact_items=0, examined=len(vectors), recall=1.0, queries=0)
             return Catalogue(vectors, Searched(Index(build(vectors, 0, rows_a_list=4)), asked, examined_for))
@@ -87,7 +87,7 @@ def test_it_is_brute_force_for_any_filter_with_ties_and_any_k(
     answers = catalogue.search(queries, k, allowed, out)
     for query, found, rows in zip(queries, answers, out, strict=True):
         assert told(found) == brute_force(vectors, query, k, mask, rows.tolist())
-    assert catalogue.note == ""
+    assert catalogue.lost is None
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -115,25 +115,76 @@ def test_a_large_batch_is_searched_in_steps(monkeypatch: pytest.MonkeyPatch) -> 
     assert [told(each) for each in Catalogue(vectors).search(queries, 5)] == whole
 
 
-def test_a_device_that_fails_is_replaced_by_the_cpu_which_says_so() -> None:
-    class Gone:
-        def best(self, queries: Floats, count: int, allowed: Allowed | None = None) -> None:
-            raise RuntimeError("CUDA failure 700")
+class Card:
+    """A device that answers by the CPU, and fails from when `full` is set."""
 
+    def __init__(self, vectors: Floats) -> None:
+        self.full = False
+        self.tries = 0
+        self._vectors = vectors
+
+    def open(self) -> Product:
+        self.tries += 1
+        self._need()
+        product = Product(search_graph(), self._vectors, "cpu", ["CPUExecutionProvider"])
+        best = product.best
+
+        def on_card(*asked: Any) -> Any:
+            self._need()
+            return best(*asked)
+
+        product.best = on_card  # type: ignore[method-assign, assignment]
+        return product
+
+    def _need(self) -> None:
+        if self.full:
+            raise RuntimeError("CUDA failure 2: out of memory")
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("at_first", [True, False])
+def test_while_a_device_fails_the_cpu_searches_and_says_so_until_it_is_well_again(at_first: bool) -> None:
     vectors = np.eye(4, dtype=np.float32)
-    catalogue = Catalogue(vectors, product=Gone())  # type: ignore[arg-type]
-    (found,) = catalogue.search(vectors[2:3], 1)
-    assert told(found) == [(2, 1.0)]
-    assert catalogue.note == "the GPU cannot search, the CPU does: CUDA failure 700"
+    card = Card(vectors)
+    card.full = at_first
+    catalogue = Catalogue(vectors, opening=card.open, again_s=0.02)
+    assert (catalogue.how == "on the GPU") is not at_first
+
+    def found() -> list[tuple[int, float]]:
+        return told(catalogue.search(vectors[2:3], 1)[0])
+
+    card.full = True
+    assert found() == [(2, 1.0)]
+    assert catalogue.lost == "RuntimeError: CUDA failure 2: out of memory"
+    assert catalogue.how == "exactly; the GPU failed: RuntimeError: CUDA failure 2: out of memory"
+    until(lambda: found() == [(2, 1.0)] and card.tries >= 2)
+    assert catalogue.lost is not None, "it was tried again, and still fails"
+    card.full = False
+    until(lambda: found() == [(2, 1.0)] and catalogue.lost is None)
+    assert (found(), catalogue.how) == ([(2, 1.0)], "on the GPU")
+
+
+def test_a_device_that_finds_other_items_is_not_used() -> None:
+    vectors = (np.eye(40) + np.arange(40)).astype(np.float32)
+    other = np.ascontiguousarray(vectors[::-1])
+    catalogue = Catalogue(vectors, opening=Card(other).open)
+    assert catalogue.lost == "BundleError: The GPU finds other items than the CPU. Look for its own message in the log."
+    assert told(catalogue.search(vectors[:1], 3)[0]) == told(Catalogue(vectors).search(vectors[:1], 3)[0])
 
 
 def publish(company: "Company", version: str, index: bytes, **asked: Any) -> bundle.Bundle:
     """A bundle with an index of its 30 items."""
-    said = SearchIndex(bundle.ITEM_INDEX, exact_items=5, examined=30, recall=0.99, queries=100)
+    said = SearchIndex(ITEM_INDEX, exact_items=5, examined=30, recall=0.99, queries=100)
     manifest = msgspec.structs.replace(
         make_manifest(version, company.settings.project), index=msgspec.structs.replace(said, **asked)
     )
-    files = {**bundle_files(), bundle.ITEM_INDEX: index}
+    files = {**bundle_files(), ITEM_INDEX: index}
     return bundle.load(bundle.write(company.settings.models, manifest, files, lambda _: None))
 
 
@@ -143,7 +194,7 @@ CPU = Compute("cpu", "a test")
 def test_a_bundle_s_index_is_used_where_a_filter_leaves_more_than_is_searched_exactly(company: "Company") -> None:
     loaded = publish(company, "v2", build(np.ascontiguousarray(company_vectors(company)), 0, rows_a_list=4))
     catalogue = open_catalogue(loaded, CPU)
-    assert catalogue.note == ""
+    assert catalogue.how == "by index above 5 items, recall 0.990"
     query = loaded.vectors[7]
     assert told(catalogue.search(query[None], 4)[0]) == told(Catalogue(loaded.vectors).search(query[None], 4)[0])
 
@@ -151,14 +202,14 @@ def test_a_bundle_s_index_is_used_where_a_filter_leaves_more_than_is_searched_ex
 @pytest.mark.parametrize(
     ("asked", "note"),
     [
-        ({"recall": 0.979}, "searched exactly, without its index: its recall is 0.979, 0.98 is asked for"),
+        ({"recall": 0.979}, "exactly, without its index: its recall is 0.979, 0.98 is asked for"),
         ({"examined": 1}, "of the best items of the bundle's sample customers"),
     ],
 )
 def test_an_index_that_finds_too_little_is_not_used(company: "Company", asked: Any, note: str) -> None:
     vectors = company_vectors(company)
     catalogue = open_catalogue(publish(company, "v2", build(vectors, 0, rows_a_list=4), **asked), CPU)
-    assert note in catalogue.note
+    assert note in catalogue.how
     assert told(catalogue.search(vectors[:1], 30)[0]) == told(Catalogue(vectors).search(vectors[:1], 30)[0])
 
 
@@ -171,7 +222,7 @@ def test_an_index_of_something_else_refuses_the_bundle(company: "Company", conte
 
 def test_an_index_that_was_changed_is_refused_before_it_is_read(company: "Company") -> None:
     loaded = publish(company, "v2", build(company_vectors(company), 0, rows_a_list=4))
-    path: Path = loaded.folder / bundle.ITEM_INDEX
+    path: Path = loaded.folder / ITEM_INDEX
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(BundleError, match=r"items\.index of bundle v2 is not the file that was published"):
@@ -179,4 +230,4 @@ def test_an_index_that_was_changed_is_refused_before_it_is_read(company: "Compan
 
 
 def company_vectors(company: "Company") -> Floats:
-    return bundle.load(bundle.current(company.settings.models)).vectors
+    return bundle.load(bundles.current(company.settings.models)).vectors

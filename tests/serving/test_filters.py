@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from motherlode.api import SimilarRequest
-from motherlode.bundle import ItemTable
+from motherlode.manifest import ItemTable
 from serving import filters as module
 from serving.catalogue import Catalogue
 from serving.filters import FilterError, Filters
@@ -107,3 +108,19 @@ def test_equal_filters_are_worked_out_once_and_old_ones_forgotten(monkeypatch: p
     for price in (1.0, 2.0):
         some.narrow(asked(min_price=price))
     assert some.narrow(asked(categories=("tea", "milk"))).allowed is not first.allowed
+
+
+@pytest.mark.parametrize("kept", [1, 2, 16])
+def test_the_most_popular_that_a_filter_leaves_come_first_however_many_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr("serving.catalogue._LEADING", kept)
+    known = filters(msgspec.structs.replace(TABLE, popularity=(0.1, 0.5, 0.3, 0.4, 0.2)))
+    assert known.popular.tolist() == [1, 3, 2, 4, 0]
+    narrowed = known.narrow(asked(exclude_categories=("",), min_price=0.0))
+    for count in (1, 3, 2, 9, 4):
+        assert known.leading(narrowed, count).tolist() == [1, 2, 4, 0][:count]
+        assert known.leading(known.everything, count).tolist() == [1, 3, 2, 4, 0][:count]
+    untold = filters()
+    for each in (untold.everything, untold.narrow(asked(min_price=0.0))):
+        assert untold.leading(each, 3).tolist() == [], "the table does not say how popular its items are"

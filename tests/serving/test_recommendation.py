@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from motherlode import bundle, names
+from motherlode import bundle, bundles, contacts, names
 from motherlode.api import RecommendAnswer, Recommendation, RecommendRequest
-from motherlode.bundle import ItemTable
-from motherlode.online.keys import row_key, suppressed_key
+from motherlode.manifest import ITEM_TABLE, ItemTable
+from motherlode.online.keys import entity_text, row_key, suppressed_key
 from motherlode.runtime import Runtime
 from serving.engine import Engine
 from serving.filters import FilterError
@@ -31,7 +32,7 @@ def ask(company: "Company") -> Ask:
 
     async def recommend(request: RecommendRequest) -> RecommendAnswer:
         client = connect(company.settings)
-        loaded = bundle.load(bundle.current(company.settings.models))
+        loaded = bundle.load(bundles.current(company.settings.models))
         try:
             return await Engine(company.settings, loaded, Runtime(loaded), client).recommend(request)
         finally:
@@ -45,7 +46,7 @@ def ask(company: "Company") -> Ask:
 
 def brute_force(company: "Company", left_out: set[int]) -> list[tuple[int, float]]:
     """(item id, score) of every item for the known customer, best first: latest 1003, 1004; repeats of both."""
-    loaded = bundle.load(bundle.current(company.settings.models))
+    loaded = bundle.load(bundles.current(company.settings.models))
     vectors = loaded.vectors.astype(np.float64)
     user = vectors[3] + vectors[4] + 0.001 * (4.0 + 5.0)
     scores = vectors @ user
@@ -153,7 +154,7 @@ def test_recommendations_do_not_depend_on_the_batch(company: "Company", ask: Ask
 def shop(company: "Company") -> "Company":
     """The company with prices 1 to 30, every third item out of stock, two categories, and every item's popularity."""
     files = bundle_files()
-    table = msgspec.json.decode(files[bundle.ITEM_TABLE], type=ItemTable)
+    table = msgspec.json.decode(files[ITEM_TABLE], type=ItemTable)
     known = msgspec.structs.replace(
         table,
         categories=tuple("odd" if row % 2 else "even" for row in range(ITEMS)),
@@ -161,10 +162,10 @@ def shop(company: "Company") -> "Company":
         stock=tuple(float(row % 3) for row in range(ITEMS)),
         popularity=tuple(0.5 - row / 100 for row in range(ITEMS)),
     )
-    files[bundle.ITEM_TABLE] = msgspec.json.encode(known)
+    files[ITEM_TABLE] = msgspec.json.encode(known)
     manifest = make_manifest("v2", company.settings.project)
     bundle.write(company.settings.models, manifest, files, lambda _: None)
-    bundle.flip(company.settings.models, "v2")
+    bundles.flip(company.settings.models, "v2")
     return company
 
 
@@ -237,3 +238,72 @@ def test_while_redis_hangs_the_filter_holds_for_what_is_popular(shop: "Company",
 def test_a_filter_on_what_the_bundle_has_not_is_refused(ask: Ask) -> None:
     with pytest.raises(FilterError, match="This bundle's items have no prices"):
         ask(1, min_price=1.0)
+
+
+def test_whoever_may_not_be_looked_at_is_told_that_nothing_was_left_out(company: "Company", ask: Ask) -> None:
+    """`profiling` is opt-in, and the customer never said a word."""
+    (answer,) = ask(1, k=20, exclude_purchased=True, purpose="profiling")
+    assert (answer.status, answer.source, answer.features_age_s) == ("withheld", "popular", None)
+    assert {1000, 1003, 1004} <= {item.item_id for item in answer.items}
+    assert answer.notes == [
+        "there is no consent to 'profiling'",
+        "purchases were not left out: without consent they are not used",
+    ]
+    (plain,) = ask(1, k=20, purpose="profiling")
+    assert (plain.items, plain.notes) == (answer.items, answer.notes[:1])
+
+
+def test_whoever_was_contacted_often_enough_gets_nothing_that_they_have(company: "Company", ask: Ask) -> None:
+    company.settings = replace(company.settings, caps="service=1/7d")
+    company.client.set(contacts.contacts_key(company.settings.project, entity_text(("1",))), b"nobody can read this")
+    plain, other = ask(1, 2, k=20)
+    assert (plain.status, plain.source, other.status) == ("capped", "popular", "ok")
+    assert {1000, 1003, 1004} <= {item.item_id for item in plain.items}
+    (answer,) = ask(1, k=20, exclude_purchased=True)
+    assert (answer.status, answer.source) == ("capped", "popular")
+    assert [item.item_id for item in answer.items] == [1000 + row for row in range(20) if row not in (0, 3, 4)]
+    company.client.delete(row_key("motherlode", names.PURCHASES, "1"), row_key("motherlode", names.HISTORY, "1"))
+    (unknown,) = ask(1, k=20, exclude_purchased=True)
+    assert "purchases are unknown, nothing was left out" in unknown.notes
+
+
+def test_what_is_popular_in_a_segment_is_without_what_was_bought(company: "Company", ask: Ask) -> None:
+    company.put("rfm", "new", recency_days=4.0, recency_score=5)
+    company.put("spending", "new", basket_value_mean=1.0, trend_4w_12w=1.0)
+    company.put(names.PURCHASES, "new", purchased_items=["1005", "1007"])
+    (answer,) = ask("new", k=3, exclude_purchased=True)
+    assert (answer.source, [item.item_id for item in answer.items]) == ("segment", [1006, 1008, 1009])
+    company.client.delete(row_key("motherlode", names.PURCHASES, "new"))
+    (unknown,) = ask("new", k=3, exclude_purchased=True)
+    assert [item.item_id for item in unknown.items] == [1005, 1006, 1007]
+    assert "purchases are unknown, nothing was left out" in unknown.notes
+
+
+def test_while_redis_hangs_it_is_told_that_nothing_was_left_out(company: "Company", ask: Ask) -> None:
+    with company.hanging():
+        (answer,) = ask(1, k=3, exclude_purchased=True)
+    assert (answer.status, answer.source) == ("degraded", "popular")
+    assert "purchases are unknown, nothing was left out" in answer.notes
+
+
+def test_nobody_without_consent_is_ranked_for(company: "Company") -> None:
+    loaded = bundle.load(bundles.current(company.settings.models))
+    runtime = Runtime(loaded)
+    asked = runtime.user
+    seen: list[int] = []
+
+    def user(history: Any, features: Any) -> Any:
+        seen.append(len(history))
+        return asked(history, features)
+
+    async def run() -> None:
+        client = connect(company.settings)
+        engine = Engine(company.settings, loaded, runtime, client)
+        runtime.user = user  # type: ignore[method-assign]
+        await engine.recommend(RecommendRequest((1, 2), purpose="profiling"))
+        assert seen == []
+        await engine.recommend(RecommendRequest((1, 2)))
+        assert seen == [2]
+        await client.aclose()
+
+    asyncio.run(run())
