@@ -19,6 +19,7 @@ import msgspec
 
 from motherlode import audit, disk
 from motherlode.chain import Detail
+from motherlode.consent import Purposes, UnknownPurposeError
 from motherlode.errors import SettingsError
 from motherlode.lock import exclusive
 from motherlode.settings import Settings
@@ -27,8 +28,11 @@ SCORE: Final = "score"
 RECOMMEND: Final = "recommend"
 EVENTS: Final = "events"
 PORTRAIT: Final = "portrait"
+METRICS: Final = "metrics"
 ADMIN: Final = "admin"
-SCOPES: Final = (SCORE, RECOMMEND, EVENTS, PORTRAIT, ADMIN)
+SCOPES: Final = (SCORE, RECOMMEND, EVENTS, PORTRAIT, METRICS, ADMIN)
+IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {ADMIN: (METRICS,)}
+"""What a scope opens besides its own."""
 
 RATE: Final = 100.0
 """Requests a second, where none is given."""
@@ -44,6 +48,12 @@ _SECRET_BYTES: Final = 32
 _TOKEN: Final = re.compile(r"ml_([0-9a-f]{12})_[0-9a-f]{64}", re.ASCII)
 _NOBODY: Final = b"\0" * 32
 """What an unknown id's token is compared with, so that it takes as long as a known one's."""
+
+
+def opened(scopes: Iterable[str]) -> frozenset[str]:
+    """What scopes open, with what they open besides."""
+    listed = frozenset(scopes)
+    return listed.union(*(IMPLIED.get(each, ()) for each in listed))
 
 
 class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +79,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         created, expires, revoked: UTC; None: never.
         rate: requests a second, over all replicas.
         burst: how many may come at once.
+        purposes: what its requests may be for; empty: anything.
     """
 
     id: str
@@ -80,6 +91,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     revoked: datetime | None = None
     rate: float = RATE
     burst: float = RATE * SECONDS_OF_BURST
+    purposes: tuple[str, ...] = ()
 
     def state(self, now: datetime) -> str:
         """`valid`, `revoked` or `expired`."""
@@ -139,17 +151,23 @@ def read(settings: Settings) -> tuple[Key, ...]:
     """Every key, the revoked too; none where there is no file.
 
     Raises:
-        SettingsError: the file is damaged, or others may write it.
+        SettingsError: the file is damaged, or others may write it or put another in its place.
     """
     path = path_of(settings)
     try:
         with path.open("rb") as file:
             mode, content = os.fstat(file.fileno()).st_mode, file.read()
+        around = path.parent.stat().st_mode
     except FileNotFoundError:
         return ()
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise SettingsError(
             f"Others may write the key ring {path} (mode {stat.S_IMODE(mode):04o}).", f"Close it: chmod 600 {path}"
+        )
+    if around & stat.S_IWOTH:
+        raise SettingsError(
+            f"Anybody may put another key ring in {path.parent} (mode {stat.S_IMODE(around):04o}).",
+            f"Close it: chmod 700 {path.parent}",
         )
     try:
         read_file = msgspec.json.decode(content, type=_File)
@@ -167,6 +185,7 @@ def add(
     expires_in: timedelta | None = None,
     rate: float = RATE,
     burst: float | None = None,
+    purposes: Sequence[str] = (),
 ) -> tuple[Key, str]:
     """Make a key; returns it and its token, which is nowhere else and cannot be shown again.
 
@@ -177,9 +196,10 @@ def add(
         expires_in: None: never.
         rate: requests a second.
         burst: how many at once; None: two seconds' worth.
+        purposes: what its requests may be for, of the settings' purposes; empty: anything.
 
     Raises:
-        SettingsError: a scope is unknown, or a number is none that can be.
+        SettingsError: a scope or a purpose is unknown, or a number is none that can be.
         DataError: the audit log takes no entry; then there is no key either.
     """
     unknown = [each for each in scopes if each not in SCOPES]
@@ -192,6 +212,7 @@ def add(
         raise SettingsError(f"Rate {rate:g} with burst {burst:g} is none.", "Give a rate above 0 and a burst from 1.")
     if expires_in is not None and expires_in <= timedelta(0):
         raise SettingsError("The key would have ended before it begins.", "Give a time above 0, like 90d.")
+    _require_known(settings, purposes)
     now = _now()
     with exclusive(settings, FOLDER):
         keys = read(settings)
@@ -201,7 +222,9 @@ def add(
         token, secret = _secret(made)
         expires = None if expires_in is None else now + expires_in
         ordered = tuple(each for each in SCOPES if each in scopes)
-        key = Key(made, name.strip(), ordered, (secret,), now, expires, None, rate, burst)
+        key = Key(
+            made, name.strip(), ordered, (secret,), now, expires, None, rate, burst, tuple(dict.fromkeys(purposes))
+        )
         audit.record(settings, "access add", f"key {made}", **_told(key))
         _write(settings, (*keys, key))
     return key, token
@@ -272,7 +295,17 @@ def _secret(key_id: str) -> tuple[str, Secret]:
 def _told(key: Key) -> dict[str, Detail]:
     """What the audit log keeps of a new key."""
     expires = "never" if key.expires is None else key.expires.isoformat(timespec="seconds")
-    return {"called": key.name, "scopes": ",".join(key.scopes), "expires": expires, "rate": f"{key.rate:g}/s"}
+    bound = {"purposes": ",".join(key.purposes)} if key.purposes else {}
+    return {"called": key.name, "scopes": ",".join(key.scopes), "expires": expires, "rate": f"{key.rate:g}/s", **bound}
+
+
+def _require_known(settings: Settings, purposes: Sequence[str]) -> None:
+    """Check that a key's purposes are some: one that nobody can ask for would bind it to nothing."""
+    try:
+        for each in purposes:
+            Purposes.of(settings).rule(each)
+    except UnknownPurposeError as error:
+        raise SettingsError(str(error), f"Use of {', '.join(error.known)} (MOTHERLODE_PURPOSES).") from None
 
 
 def _named(settings: Settings, keys: Iterable[Key], key_id: str) -> Key:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from motherlode import api
-from serving.lock.gate import OPEN, scope_of
+from serving.lock.routes import scope_of
 
 _STRUCTS: Final = (
     api.ScoreRequest,
@@ -42,7 +42,7 @@ _SCHEMES: Final[Mapping[str, Any]] = {
 _ERROR: Final[Mapping[str, Any]] = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}}
 _REFUSED: Final[Mapping[str, Any]] = {
     "401": {"description": "There is no valid key.", "content": _ERROR},
-    "403": {"description": "The key lacks the scope.", "content": _ERROR},
+    "403": {"description": "The key lacks the scope, or is for other purposes.", "content": _ERROR},
     "429": {"description": "Too often, or too much at once: see `Retry-After`.", "content": _ERROR},
 }
 _FIELD: Final = re.compile(r"^(?P<names>\w+(?:, \w+)*): (?P<text>.+)$")
@@ -68,7 +68,7 @@ def complete(schema: Mapping[str, Any]) -> dict[str, Any]:
 def _guarded(path: str, item: Mapping[str, Any]) -> dict[str, Any]:
     """A path with what it asks for where the lock is on: a key or nothing, since the lock may be off."""
     scope = scope_of(path)
-    if scope == OPEN:
+    if not scope:
         return dict(item)
     return {
         method: {

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from motherlode.api import MAX_ANSWER_ITEMS, MAX_BODY, MAX_CUSTOMERS, MAX_ITEMS, MAX_SIMILAR, ErrorAnswer, Problem
 from motherlode.consent import UnknownPurposeError
 from serving.filters import FilterError
+from serving.lock.routes import NOWHERE
 from serving.lookup import UnknownServiceError
 from serving.scoring import UnknownCampaignError
 
@@ -134,6 +135,11 @@ def too_slow(seconds: float) -> Refusal:
     return Refusal(HTTPStatus.REQUEST_TIMEOUT, BODY, message, remedy)
 
 
+def nowhere(path: str) -> Refusal:
+    """404: there is no such path."""
+    return Refusal(HTTPStatus.NOT_FOUND, path, *NOWHERE)
+
+
 def busy() -> Refusal:
     """429: as many requests are in hand as can be answered soon."""
     remedy = "Try again after the seconds of Retry-After."
@@ -163,23 +169,23 @@ def unknown_campaign(error: UnknownCampaignError, path: str) -> Refusal:
     return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, path, str(error), remedy)
 
 
-def answer(error: Exception, path: str) -> tuple[int, ErrorAnswer]:
+def answer(error: Exception, path: str, request_id: str = "") -> tuple[int, ErrorAnswer]:
     """The status and body for an exception.
 
     Args:
         error: what was raised.
         path: the request's, for what is wrong with it as a whole.
+        request_id: the request's; empty where it has none.
     """
     refused = error if isinstance(error, Refusal) else _of_body(error)
     if refused is not None:
-        return refused.status_code, ErrorAnswer(refused.problem)
+        return refused.status_code, ErrorAnswer(refused.problem, request_id)
     status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR.value
     if isinstance(error, ValidationException):
-        return status, ErrorAnswer(_of_litestar(error))
+        return status, ErrorAnswer(_of_litestar(error), request_id)
     message, remedy = _GENERAL.get(status, (HTTPStatus(status).phrase, _SEE))
-    return status, ErrorAnswer(
-        Problem(BODY if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else path, message, remedy)
-    )
+    place = BODY if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else path
+    return status, ErrorAnswer(Problem(place, message, remedy), request_id)
 
 
 def _of_body(error: Exception) -> Refusal | None:
@@ -204,7 +210,7 @@ def _of_litestar(error: ValidationException) -> Problem:
 
 
 _GENERAL: Final[dict[int, tuple[str, str]]] = {
-    404: ("There is nothing at this path.", _SEE),
+    404: NOWHERE,
     405: ("This path does not take this method.", _SEE),
     413: (f"The body is larger than {MAX_BODY} bytes.", f"Ask for at most {MAX_CUSTOMERS} customers in one call."),
     500: ("The answer failed.", "Try again; the server's log says what happened."),

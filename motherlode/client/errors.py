@@ -14,7 +14,7 @@ class ApiError(MotherlodeError):
         path: what is wrong in the request, as the server names it; empty where it names nothing.
         message: what is wrong.
         remedy: what to do about it.
-        request_id: of the answer, for the server's log; None where it has none.
+        request_id: of the answer, for the server's logs; it stands in the text. None where there is none.
         tries: how often it was asked.
     """
 
@@ -37,7 +37,8 @@ class ApiError(MotherlodeError):
         answered = "got no answer" if status is None else f"was answered {status}"
         times = "" if tries == 1 else f" after {tries} tries"
         place = f" ({path})" if path else ""
-        super().__init__(f"{route} {answered}{times}: {message}{place}", remedy)
+        known = f" [request {request_id}]" if request_id else ""
+        super().__init__(f"{route} {answered}{times}: {message}{place}{known}", remedy)
 
     def __reduce__(self) -> tuple[type["ApiError"], tuple[object, ...]]:
         """So that it crosses from one process to another: `Exception` would keep one text of the seven."""

@@ -164,19 +164,22 @@ def _error(question: Question, came: Reply | Fault, tries: int) -> ApiError:
     if isinstance(came, Fault):
         remedy = "Look whether the server runs, at the address that the client was given."
         return UnavailableError(question.route, None, "", came.what, remedy, None, tries)
-    path, message, remedy = _problem(question, came)
-    request_id = came.headers.get(_REQUEST_ID)
+    path, message, remedy, told = _problem(question, came)
+    # What stands between may keep the header.
+    request_id = came.headers.get(_REQUEST_ID) or told or None
     kind = BY_STATUS.get(came.status, ApiError)
     return kind(question.route, came.status, path, message, remedy, request_id, tries)
 
 
-def _problem(question: Question, reply: Reply) -> tuple[str, str, str]:
-    """Path, message and remedy: the server's own, or what is known of an answer that something before it gave."""
+def _problem(question: Question, reply: Reply) -> tuple[str, str, str, str]:
+    """Path, message, remedy and request id: the server's own, or what is known of what something before it answered."""
     try:
-        problem = msgspec.json.decode(reply.body, type=ErrorAnswer).error
+        answer = msgspec.json.decode(reply.body, type=ErrorAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return "", "the answer is not Motherlode's", "Look what stands between the client and the server."
+        return "", "the answer is not Motherlode's", "Look what stands between the client and the server.", ""
+    problem = answer.error
     # The address that was asked may hold a customer's id, as it was sent or decoded.
     path = question.template if problem.path.startswith("/") else problem.path
     message = problem.message.replace(question.path, question.template)
-    return path[:_LONGEST_TEXT], message[:_LONGEST_TEXT], problem.remedy[:_LONGEST_TEXT]
+    known = answer.request_id[:_LONGEST_TEXT]
+    return path[:_LONGEST_TEXT], message[:_LONGEST_TEXT], problem.remedy[:_LONGEST_TEXT], known

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 STATE: Final = "caller"
 """Where the ASGI scope's `state` keeps the `Caller` of a request; nothing is there where the lock is off."""
@@ -19,6 +19,7 @@ class Caller:
         scopes: what is open to it.
         rate: requests a second, over all replicas.
         burst: how many at once, over all replicas.
+        purposes: what their requests may be for; empty: anything.
     """
 
     id: str
@@ -26,10 +27,22 @@ class Caller:
     scopes: Collection[str]
     rate: float
     burst: float
+    purposes: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """As messages name them."""
+        return f"{'Token of' if self.id.startswith('jwt-') else 'Key'} {self.id}"
 
 
 ANYONE: Final = Caller("", "", frozenset(), 0.0, 0.0)
 """Who calls an open path."""
+
+
+def of(scope: Any) -> Caller | None:
+    """Who sent an ASGI request; None where the lock is off."""
+    state = scope.get("state")
+    return None if state is None else state.get(STATE)
 
 
 class TokenError(Exception):

@@ -1,42 +1,19 @@
 """The gate: asked once a request, before its body is read; no reading, no waiting, a few microseconds."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final, Protocol
 
 from motherlode import access
 from motherlode.access import Key, Ring
+from serving import problems
 from serving.lock.caller import ANYONE, Caller, TokenError
 from serving.lock.denials import Denial, Denials
 from serving.lock.limits import Limits
+from serving.lock.routes import OPEN, scope_of, told
 from serving.problems import Refusal
 
-OPEN: Final = ""
-"""What a path needs that is answered without a key."""
-
-SCOPE_OF: Final[Mapping[str, str]] = {
-    "/v1/score": access.SCORE,
-    "/v1/features": access.SCORE,
-    "/v1/recommend": access.RECOMMEND,
-    "/v1/similar/items": access.RECOMMEND,
-    "/v1/events": access.EVENTS,
-    "/v1/consent": access.EVENTS,
-    "/v1/contacts": access.EVENTS,
-    "/metrics": access.ADMIN,
-    "/healthz": OPEN,
-    "/readyz": OPEN,
-    "/docs": OPEN,
-    "/openapi.json": OPEN,
-    "/docs/openapi.json": OPEN,
-    "/": OPEN,
-}
-"""Path → scope. What is not here, and not below `BELOW`, needs `admin`: a new route is closed until it is opened."""
-
-BELOW: Final[Mapping[str, str]] = {"/v1/customers/": access.PORTRAIT}
-"""Beginning of a path → scope."""
-
-_OTHER: Final = "another path"
 _AUTHORIZATION: Final = b"authorization"
 _SCHEME: Final = b"bearer "
 _OURS: Final = "ml_"
@@ -73,6 +50,7 @@ class Gate:
         self._tokens = tokens
         self._denials = denials
         self._limits = Limits(share)
+        self._used: dict[str, float] = {}
         self.replace(keys)
 
     def replace(self, keys: Iterable[Key]) -> None:
@@ -80,9 +58,18 @@ class Gate:
         listed = tuple(keys)
         ring = Ring(listed)
         callers = {
-            key.id: (Caller(key.id, key.name, frozenset(key.scopes), key.rate, key.burst), _end(key)) for key in listed
+            key.id: (
+                Caller(key.id, key.name, access.opened(key.scopes), key.rate, key.burst, key.purposes),
+                _end(key),
+            )
+            for key in listed
         }
         self._ring, self._callers = ring, callers
+
+    def used(self) -> dict[str, float]:
+        """The ids of keys that were used since this was last asked, each with when: seconds since 1970."""
+        used, self._used = self._used, {}
+        return used
 
     def admit(self, method: str, path: str, headers: Headers, peer: str) -> Caller:
         """Who asks, where they may.
@@ -93,18 +80,20 @@ class Gate:
             peer: the address that it comes from.
 
         Raises:
-            Refusal: 401 without a valid key; 403 without its scope; 429 too often.
+            Refusal: 404 where there is no such path, whoever asks; 401 without a valid key; 403 without its scope; 429
+                too often.
         """
         scope = scope_of(path)
         if scope == OPEN:
             return ANYONE
+        if scope is None:
+            raise problems.nowhere(path)
         try:
             caller = self._caller(headers, time.time())
             self._require(caller, scope)
         except Refusal as refusal:
-            known = path if path in SCOPE_OF else next((each for each in BELOW if path.startswith(each)), _OTHER)
             who = refusal.caller if isinstance(refusal, _Known) else ""
-            self._denials.note(Denial(refusal.status_code, who, method, known, refusal.problem.message, peer))
+            self._denials.note(Denial(refusal.status_code, who, method, told(path), refusal.problem.message, peer))
             raise
         return caller
 
@@ -131,16 +120,17 @@ class Gate:
         if now >= end:
             state = "revoked" if key.revoked is not None else "expired"
             raise _Known(key.id, HTTPStatus.UNAUTHORIZED, f"Key {key.id} is {state}.", _GET, _WRONG)
+        self._used[key.id] = now
         return caller
 
     def _require(self, caller: Caller, scope: str) -> None:
         if scope not in caller.scopes:
-            message = f"{_subject(caller)} lacks the scope {scope!r}."
+            message = f"{caller.subject} lacks the scope {scope!r}."
             ask = f'Bearer realm="motherlode", error="insufficient_scope", scope="{scope}"'
             raise _Known(caller.id, HTTPStatus.FORBIDDEN, message, "Use a key that has it.", ask)
         wait = self._limits.take(caller.id, caller.rate, caller.burst, time.monotonic())
         if wait > 0:
-            message = f"{_subject(caller)} asks more often than {caller.rate:g} times a second."
+            message = f"{caller.subject} asks more often than {caller.rate:g} times a second."
             remedy = "Ask less often, or for more customers at once."
             raise _Known(caller.id, HTTPStatus.TOO_MANY_REQUESTS, message, remedy, retry=str(int(wait) + 1))
 
@@ -156,20 +146,8 @@ class _Known(Refusal):
         self.caller = caller
 
 
-def scope_of(path: str) -> str:
-    """What a path needs; `OPEN`: nothing."""
-    scope = SCOPE_OF.get(path)
-    if scope is None:
-        scope = next((each for start, each in BELOW.items() if path.startswith(start)), access.ADMIN)
-    return scope
-
-
 def _unknown(message: str, remedy: str, ask: str) -> Refusal:
     return Refusal(HTTPStatus.UNAUTHORIZED, _WHERE, message, remedy, {"WWW-Authenticate": ask})
-
-
-def _subject(caller: Caller) -> str:
-    return f"{'Token of' if caller.id.startswith('jwt-') else 'Key'} {caller.id}"
 
 
 def _end(key: Key) -> float:

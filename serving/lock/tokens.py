@@ -44,6 +44,8 @@ _TIMEOUT_S: Final = 5.0
 _MOST_BYTES: Final = 1024**2
 _PREFIX: Final = "motherlode:"
 """That an issuer may put before a scope."""
+PURPOSES: Final = "purposes"
+"""The claim that binds a token to purposes, as a list or as words; without it the token is for anything."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -163,7 +165,22 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
     who = hashlib.sha256(f"{claims['iss']}\n{claims['sub']}".encode()).hexdigest()[:16]
     client = claims.get("azp", claims.get("client_id", ""))
     burst = access.RATE * access.SECONDS_OF_BURST
-    return Caller(f"jwt-{who}", str(client)[:100], frozenset(scopes), access.RATE, burst)
+    return Caller(f"jwt-{who}", str(client)[:100], access.opened(scopes), access.RATE, burst, _purposes(claims))
+
+
+def _purposes(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a token is for; empty: anything.
+
+    Raises:
+        TokenError: the claim is there, and says nothing that can be understood: nobody can tell what it is for.
+    """
+    if PURPOSES not in claims:
+        return ()
+    told = claims[PURPOSES]
+    words = told.split() if isinstance(told, str) else told
+    if not isinstance(words, list) or not words or not all(isinstance(each, str) and each for each in words):
+        raise TokenError("The token's claim `purposes` is no list of names.")
+    return tuple(dict.fromkeys(words))
 
 
 def _public_keys(content: bytes) -> dict[str, _PublicKey]:

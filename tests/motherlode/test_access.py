@@ -57,6 +57,27 @@ def test_the_file_holds_no_secret_and_is_its_owners_alone(settings: Settings) ->
     assert key.id in path.read_text()
 
 
+def test_a_ring_from_before_there_were_purposes_is_read_and_its_keys_are_for_anything(settings: Settings) -> None:
+    _, token = access.add(settings, "shop", ["score"])
+    path = access.path_of(settings)
+    kept = json.loads(path.read_bytes())
+    del kept["keys"][0]["purposes"]
+    path.write_text(json.dumps(kept))
+    found = ring(settings).find(token, time.time())
+    assert found is not None
+    assert found.purposes == ()
+
+
+def test_a_key_keeps_its_purposes_when_it_is_rotated_and_they_are_audited(settings: Settings) -> None:
+    key, _ = access.add(settings, "mailer", ["score"], purposes=["marketing"])
+    rotated, token = access.rotate(settings, key.id, DAY)
+    assert rotated.purposes == ("marketing",)
+    found = ring(settings).find(token, time.time())
+    assert found is not None
+    assert found.purposes == ("marketing",)
+    assert audit.read(settings)[0].details["purposes"] == "marketing"
+
+
 def test_an_unknown_id_is_compared_as_a_known_one_is(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     _, token = access.add(settings, "shop", ["score"])
     found, compared, real = ring(settings), [], hmac.compare_digest
@@ -144,6 +165,11 @@ def test_a_ring_that_others_may_write_or_that_is_damaged_is_refused(settings: Se
         access.read(settings)
     assert "chmod 600" in caught.value.remedy
     path.chmod(0o600)
+    path.parent.chmod(0o777)
+    with pytest.raises(SettingsError, match="0777") as caught:
+        access.read(settings)
+    assert "chmod 700" in caught.value.remedy
+    path.parent.chmod(0o700)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(SettingsError, match="damaged"):
         access.read(settings)
@@ -165,6 +191,7 @@ def test_a_ring_that_others_may_write_or_that_is_damaged_is_refused(settings: Se
         ({"rate": float("nan")}, "Rate nan"),
         ({"burst": 0.5}, "burst 0.5"),
         ({"expires_in": timedelta(0)}, "ended before it begins"),
+        ({"purposes": ["marketng"]}, "purpose 'marketng' is unknown"),
     ],
 )
 def test_a_key_that_cannot_be_is_refused(settings: Settings, values: dict[str, object], message: str) -> None:

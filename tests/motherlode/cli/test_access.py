@@ -1,11 +1,12 @@
 """`motherlode access` prints a key once, on its own, and shows everything else but the key."""
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from motherlode import access
+from motherlode import access, last_used
 from motherlode.access import Ring
 from motherlode.cli.main import main
 from motherlode.settings import Settings
@@ -41,14 +42,30 @@ def test_a_key_is_made_listed_rotated_and_revoked(settings: Settings, capsys: py
     for shown in (key.id, "shop", "score, events", "valid, the old secret too"):
         assert shown in listed
     assert token.rpartition("_")[2] not in listed
+    assert "never" in listed
+    last_used.note(settings, {key.id: datetime(2026, 1, 31, 12, 30, tzinfo=UTC).timestamp()})
+    assert "2026-01-31 12:30" in run(capsys, "list")[1]
     code, _, told = run(capsys, "revoke", key.id)
     assert (code, "revoked" in told) == (0, True)
     assert "revoked" in run(capsys, "list")[1]
 
 
+def test_a_key_is_bound_to_its_purposes(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    purposes = ("--purpose", "profiling", "--purpose", "marketing", "--purpose", "profiling")
+    _, _, told = run(capsys, "add", "mailer", "--scope", "score", *purposes)
+    assert "It opens: score, for profiling, marketing alone." in told
+    assert [key.purposes for key in access.read(settings)] == [("profiling", "marketing")]
+    run(capsys, "add", "shop", "--scope", "score")
+    assert [key.purposes for key in access.read(settings)][1] == ()
+    listed = run(capsys, "list")[1]
+    assert "profiling, marketing" in listed
+    assert "anything" in listed
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("add", "shop", "--scope", "score", "--purpose", "marketng"), "marketng"),
         (("add", "shop"), "scope"),
         (("add", "shop", "--scope", "all"), "all"),
         (("add", "shop", "--scope", "score", "--expires", "soon"), "90d"),

@@ -166,6 +166,18 @@ def test_what_will_not_pass_is_asked_once(
         client.recommend(RecommendRequest((1,)))
     assert type(caught.value) is kind
     assert (caught.value.status, caught.value.request_id, len(server.asked)) == (status, "r-7", 1)
+    assert "[request r-7]" in str(caught.value)
+
+
+def test_the_request_is_named_by_the_body_where_something_between_keeps_the_header(
+    opened: Any, told: Callable[..., Any]
+) -> None:
+    body = REFUSED.removesuffix(b"}") + b',"request_id":"r-8"}'
+    server = told(says(400, body, content_type="application/json"))
+    with opened(server.url) as client, pytest.raises(ApiError) as caught:
+        client.alive()
+    assert caught.value.request_id == "r-8"
+    assert "[request r-8]" in str(caught.value)
 
 
 def test_retry_after_is_waited_for(opened: Any, told: Callable[..., Any]) -> None:

@@ -8,7 +8,7 @@ from motherlode.errors import MotherlodeError
 
 def test_an_error_says_what_was_asked_what_came_and_what_to_do() -> None:
     error = OverloadedError("POST /v1/score", 429, "$", "Too many ask.", "Ask less.", "r-1", 4)
-    assert str(error) == "POST /v1/score was answered 429 after 4 tries: Too many ask. ($) Ask less."
+    assert str(error) == "POST /v1/score was answered 429 after 4 tries: Too many ask. ($) [request r-1] Ask less."
     assert isinstance(error, ApiError)
     assert isinstance(error, MotherlodeError)
 

@@ -1,22 +1,20 @@
-"""The gate alone: who is admitted, who is not and why, and that no route stands open by an oversight."""
+"""The gate alone: who is admitted, who is not and why."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from motherlode import access
+from motherlode import access, audit
 from motherlode.settings import Settings
-from serving.http import build
 from serving.lock.caller import ANYONE
 from serving.lock.denials import Denials
-from serving.lock.gate import BELOW, SCOPE_OF, Gate, scope_of
+from serving.lock.gate import Gate
+from serving.lock.routes import SCOPE_OF
 from serving.problems import Refusal
-
-if TYPE_CHECKING:
-    from tests.serving.conftest import Company
 
 
 @pytest.fixture
@@ -48,7 +46,7 @@ def test_a_key_opens_what_its_scopes_say_and_nothing_else(settings: Settings) ->
     for scheme in ("bearer", "BEARER", "Bearer "):
         assert gate.admit("POST", "/v1/features", sent(token, scheme), "") == caller
     assert gate.admit("GET", "/v1/customers/a%2Fb", sent(token), "") == caller
-    for path, scope in (("/v1/recommend", "recommend"), ("/v1/events", "events"), ("/metrics", "admin")):
+    for path, scope in (("/v1/recommend", "recommend"), ("/v1/events", "events"), ("/metrics", "metrics")):
         refusal = refused(gate, sent(token), path)
         assert refusal.status_code == 403
         assert f'error="insufficient_scope", scope="{scope}"' in (refusal.headers or {})["WWW-Authenticate"]
@@ -104,26 +102,28 @@ def test_who_asks_too_often_is_told_when_to_come_again(settings: Settings) -> No
     assert gate.admit("POST", "/v1/score", sent(other), "").name == "till"
 
 
-def test_every_route_of_the_application_has_its_scope_and_an_unknown_path_is_closed(company: "Company") -> None:
-    routes = {route.path.replace("{customer_id:str}", "1") for route in build(company.settings)._app.routes}
-    opened = {"/healthz", "/readyz", "/docs", "/docs/openapi.json", "/openapi.json", "/"}
-    assert routes >= opened | {"/v1/score", "/v1/customers/1"}
-    assert {path for path in routes if scope_of(path) == ""} == opened
-    for path in routes - opened:
-        assert path in SCOPE_OF or path.startswith((*BELOW, "/docs/")), f"{path} needs a scope"
-    gate = Gate([], Denials(company.settings))
+def test_what_is_not_there_is_404_for_everybody_and_no_refusal(settings: Settings) -> None:
+    _, token = access.add(settings, "shop", list(access.SCOPES))
+    kept = Denials(settings)
+    gate = Gate(access.read(settings), kept)
     assert gate.admit("GET", "/healthz", [], "") is ANYONE
-    for path in (
-        "/v1/score/",
-        "//v1/score",
-        "/V1/score",
-        "/docs/",
-        "/docs/../v1/score",
-        "/healthz/x",
-        "",
-        "/v1/customers",
-    ):
-        assert refused(gate, [], path).status_code == 401, path
+    for path in ("//v1/score", "/V1/score", "/docs/../v1/score", "/healthz/x", "", "/v1/customers", "/nowhere"):
+        for headers in ([], sent(token)):
+            assert refused(gate, headers, path).status_code == 404, path
+    asyncio.run(kept.close())
+    assert [each.action for each in audit.read(settings)] == ["access add"]
+
+
+def test_metrics_have_a_scope_of_their_own_and_who_may_all_may_them(settings: Settings) -> None:
+    tokens = {scope: access.add(settings, scope, [scope])[1] for scope in access.SCOPES}
+    gate = gate_of(settings)
+    for scope, token in tokens.items():
+        if scope in (access.METRICS, access.ADMIN):
+            assert gate.admit("GET", "/metrics", sent(token), "").name == scope
+        else:
+            assert refused(gate, sent(token), "/metrics").status_code == 403, scope
+    assert refused(gate, sent(tokens[access.METRICS]), "/v1/score").status_code == 403
+    assert refused(gate, sent(tokens[access.ADMIN]), "/v1/score").status_code == 403
 
 
 def test_the_documentation_names_every_path_beside_its_scope() -> None:

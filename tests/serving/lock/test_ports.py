@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import time
@@ -20,9 +21,10 @@ import pytest
 
 from motherlode import access, audit
 from motherlode.settings import Settings
-from serving import server
+from serving import haproxy, server
 from serving.processes import free_port, record_path
 from serving.server import Order
+from tests.serving.raw import SPELLINGS, got, trusting
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Company
@@ -85,9 +87,7 @@ def opens(address: str, port: int) -> bool:
 
 
 def ask(address: str, port: int, path: str, token: str | None, body: Any = None) -> tuple[int, Any]:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(address, port, timeout=10, context=context)
+    connection = http.client.HTTPSConnection(address, port, timeout=10, context=trusting())
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     connection.request("GET" if body is None else "POST", path, body and json.dumps(body), headers)
     response = connection.getresponse()
@@ -115,14 +115,23 @@ def test_one_port_is_open_to_others_locked_and_by_tls_and_a_revoked_key_ends_wit
         assert [each for _, each in where if each != port and opens(addresses[0], each)] == []
         assert opens(addresses[0], port)
         check_lock(addresses[0], port, token)
+        check_spellings(addresses[0], port)
         check_tls(addresses[0], port)
+        check_folder(settings)
+        certificate("there")
+        renewed = time.monotonic()
+        while b"there" not in ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((addresses[0], port), timeout=5)):
+            assert time.monotonic() - renewed < 10
+            time.sleep(0.2)
         access.revoke(settings, made.id)
         revoked = time.monotonic()
         while ask(addresses[0], port, "/v1/score", token, {"customer_ids": [1]})[0] == 200:
             assert time.monotonic() - revoked < 1.0
             time.sleep(0.02)
     refused = [each for each in audit.read(settings) if each.action == "refuse"]
-    assert {each.details["peer"] for each in refused} == {addresses[0]}, "not HAProxy's own address"
+    peers = {each.details["peer"] for each in refused}
+    assert peers <= {addresses[0], "127.0.0.1"}, "the sender's, and not what the sender says"
+    assert addresses[0] in peers, "not HAProxy's own"
     assert made.id in {each.details["caller"] for each in refused}
     for path in [*settings.logs.glob("*.log"), settings.home / audit.LOG]:
         assert token.rpartition("_")[2] not in path.read_text()
@@ -135,8 +144,35 @@ def check_lock(address: str, port: int, token: str) -> None:
     assert ask(address, port, "/v1/customers/1", token)[0] == 403
     assert ask(address, port, "/v1/events", token, EVENT)[0] == 202
     assert ask(address, port, "/readyz", None)[0] == 200
-    assert ask(address, port, "/-/routes", None)[0] == 404
+    status, error = ask(address, port, "/v1/score", None, {})
+    assert (status, len(error["request_id"])) == (401, 36)
     assert server.address(Settings(home=Path("/h"), tls_cert="c")).startswith("https://")
+
+
+def check_spellings(address: str, port: int) -> None:
+    tls = trusting()
+    for target in SPELLINGS:
+        status, _, body = got(address, port, target, tls=tls)
+        assert (status, json.loads(body)["error"]["message"]) == (404, "There is nothing at this path."), target
+    for host in (address, "127.0.0.1"):
+        _, head, body = got(host, port, b"/metrics", b"x-forwarded-for: 198.51.100.9", b"x-request-id: mine", tls=tls)
+        assert b"x-request-id: mine" in head
+        assert b"server:" not in head, "nobody needs to know what it runs on"
+        assert json.loads(body)["request_id"] == "mine"
+    fails_ray = (b"serve_multiplexed_model_id: \xff", b"x-request-id: \xff", b"x-request-timeout-seconds: 0.000001")
+    assert got(address, port, b"/openapi.json", *fails_ray, tls=tls)[0] == 200
+
+
+def check_folder(settings: Settings) -> None:
+    """Ray opens its own folder to every user of the machine: what HAProxy is started from must not lie there."""
+    temp = Path(json.loads(record_path(settings).read_bytes())["temp"])
+    assert stat.S_IMODE(temp.stat().st_mode) == 0o700
+    assert stat.S_IMODE((temp / haproxy.SOCKET).stat().st_mode) == 0o600
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.settimeout(5)
+        asked.connect(str(temp / haproxy.SOCKET))
+        asked.sendall(b"show info\n")
+        assert b"HAProxy" in asked.recv(4096)
 
 
 def check_tls(address: str, port: int) -> None:

@@ -53,6 +53,9 @@ def test_a_token_of_each_algorithm_is_taken_with_its_scopes(issuer: "Issuer", al
     assert "ann" not in caller.id, "a subject may be a person"
     listed = verifier.verify(issuer.token("k", scope=None, scp=["recommend", 7]), time.time())
     assert listed.scopes == {"recommend"}
+    assert listed.purposes == ()
+    bound = issuer.token("k", purposes=["marketing", "service", "marketing"])
+    assert verifier.verify(bound, time.time()).purposes == ("marketing", "service")
     assert listed.id == caller.id, "one subject, one rate"
 
 
@@ -92,6 +95,9 @@ WRONG: list[tuple[str, Callable[["Issuer"], str], str]] = [
     ("tampered", _tampered, "signature"),
     ("no token", lambda _: "a.b", "not verify"),
     ("empty", lambda _: "", "not verify"),
+    ("no purposes", lambda it: it.token("one", purposes=[]), "purposes"),
+    ("odd purposes", lambda it: it.token("one", purposes=["marketing", 7]), "purposes"),
+    ("purposes of another kind", lambda it: it.token("one", purposes={"marketing": True}), "purposes"),
     ("too long", lambda _: "a" * 9000, "too long"),
 ]
 
