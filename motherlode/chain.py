@@ -8,9 +8,10 @@ pseudonym key the head carries a MAC by it, and nobody without the key can write
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -24,9 +25,15 @@ FIRST: Final = "0" * 64
 """What stands for the hash before the first entry."""
 _PURPOSE: Final = "audit head"
 _STEP: Final = 4096
-"""Bytes read at a time, backwards, to find the last entry."""
+"""Bytes read first, from the end, to find the last entry."""
+_HASH: Final = b'"hash":"'
+"""What an entry's hash stands behind in its line."""
 
 Detail = str | int
+
+
+class UnwritableError(DataError):
+    """The system refuses to write: the disk is full, the folder is somebody else's."""
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,8 +124,9 @@ def append(chain: Chain, drafts: Sequence[Draft]) -> None:
         drafts: as they are to stand there: nothing is hidden any more.
 
     Raises:
-        DataError: the chain's end is not what its head says, or another key vouches for it: nothing is appended. Or
-            the system refuses to write: they are made by the next append, if the head could still be written.
+        DataError: the chain's end is not what its head says, or another key vouches for it: nothing is appended.
+        UnwritableError: the system refuses to write: they are made by the next append, if the head could still be
+            written.
     """
     with _writable(chain), _locked(chain.path, fcntl.LOCK_EX) as file:
         head, lines = _settle(chain, file), []
@@ -137,16 +145,19 @@ def chained(draft: Draft, seq: int, previous: str) -> tuple[bytes, str]:
         seq: its number.
         previous: the hash of the entry before; `FIRST` for the first one.
     """
-    bare = Entry(seq, draft.at, draft.actor, draft.action, draft.subject, draft.details, previous)
-    digest = bare.digest()
-    return _canonical(msgspec.structs.replace(bare, hash=digest)) + b"\n", digest
+    bare = _canonical(Entry(seq, draft.at, draft.actor, draft.action, draft.subject, draft.details, previous))
+    digest = hashlib.sha256(bare).hexdigest()
+    # Put where it belongs, instead of encoding all of it again. Behind it stand hexadecimal digits, a number and a
+    # subject, in whose JSON no quotation mark stands bare: the last one is the entry's.
+    place = bare.rindex(_HASH) + len(_HASH)
+    return b"".join((bare[:place], digest.encode(), bare[place:], b"\n")), digest
 
 
 def append_lines(chain: Chain, lines: Sequence[bytes]) -> None:
     """Append what `chained` made, in its order; it is on the disk when this returns.
 
     Raises:
-        DataError: as in `append`; or the first one does not follow on the last one there.
+        DataError, UnwritableError: as in `append`; or the first one does not follow on the last one there.
     """
     with _writable(chain), _locked(chain.path, fcntl.LOCK_EX) as file:
         head = _settle(chain, file)
@@ -156,19 +167,27 @@ def append_lines(chain: Chain, lines: Sequence[bytes]) -> None:
         _put(chain, file, head, b"".join(lines))
 
 
-def check(chain: Chain) -> None:
-    """Check that an entry could be appended.
+def check(chain: Chain) -> int:
+    """Check that an entry could be appended, and finish those that were cut short; returns how many there are then.
+
+    Only the end is looked at: it takes the same time whatever the log's length.
 
     Raises:
-        DataError: as in `append`.
+        DataError, UnwritableError: as in `append`.
     """
-    if chain.path.exists() or chain.head.exists():
-        with _writable(chain), _locked(chain.path, fcntl.LOCK_EX) as file:
-            _settle(chain, file)
+    if not (chain.path.exists() or chain.head.exists()):
+        return 0
+    with _writable(chain), _locked(chain.path, fcntl.LOCK_EX) as file:
+        return _settle(chain, file).entries
 
 
 def read(chain: Chain) -> list[Entry]:
-    """Every entry, checked.
+    """Every entry, checked; see `entries`."""
+    return list(entries(chain))
+
+
+def entries(chain: Chain) -> Iterator[Entry]:
+    """Every entry, checked, one after another: of a file of any length one is held at a time. Nobody appends meanwhile.
 
     Raises:
         DataError: an entry was changed, removed, inserted or moved, naming the first such; the tail was cut off; or
@@ -178,11 +197,11 @@ def read(chain: Chain) -> list[Entry]:
         head = _head(chain)
         if head.entries or head.pending:
             raise DataError(f"{chain.path} is missing, and {chain.head.name} knows {head.entries} entries.", chain.keep)
-        return []
+        return
     with _locked(chain.path, fcntl.LOCK_SH) as file:
         head = _head(chain)
         _require_vouched(chain, head)
-        return list(_entries(chain, file.read(), head))
+        yield from _entries(chain, file, head)
 
 
 def last(chain: Chain, action: str) -> Entry | None:
@@ -199,30 +218,37 @@ def last(chain: Chain, action: str) -> Entry | None:
     return next((entry for entry in entries if entry.action == action), None)
 
 
-def _entries(chain: Chain, content: bytes, head: Head) -> Iterator[Entry]:
+def _entries(chain: Chain, file: Iterable[bytes], head: Head) -> Iterator[Entry]:
     """The entries, each checked against the one before. What a kill cut short is no entry yet."""
-    lines = content.splitlines(keepends=True)
-    previous, size = FIRST, 0
-    for number, line in enumerate(lines, start=1):
-        if number > head.entries:
-            beyond = b"".join(lines[number - 1 :])
-            if not head.pending.encode().startswith(beyond):
-                raise _broken(chain, number, f"stands behind the last one that {chain.head.name} knows, {head.entries}")
-            if beyond.decode() != head.pending:
-                return
-        entry = _entry(chain, number, line)
-        if entry.seq != number:
-            raise _broken(chain, number, f"is numbered {entry.seq}: entries were removed, inserted or moved")
-        if entry.previous != previous:
-            raise _broken(chain, number, "does not follow on the one before: entries were changed, removed or inserted")
+    lines, previous, size, number = iter(file), FIRST, 0, 0
+    for number, line in enumerate(islice(lines, head.entries), start=1):
+        entry = _next(chain, number, line, previous)
         previous, size = entry.hash, size + len(line)
         if number == head.entries and (previous, size) != (head.hash, head.size):
             raise _broken(chain, number, f"is not the one that {chain.head.name} knows: the log was written anew")
         yield entry
-    if len(lines) < head.entries:
-        what = f"entry {len(lines) + 1} and what follows was removed"
+    if number < head.entries:
+        what = f"entry {number + 1} and what follows was removed"
         known = f"{chain.head.name} knows {head.entries}"
-        raise DataError(f"{chain.path} ends at entry {len(lines)}, {known}: {what}.", chain.keep)
+        raise DataError(f"{chain.path} ends at entry {number}, {known}: {what}.", chain.keep)
+    beyond = list(lines)
+    if not head.pending.encode().startswith(b"".join(beyond)):
+        raise _broken(chain, number + 1, f"stands behind the last one that {chain.head.name} knows, {head.entries}")
+    if b"".join(beyond).decode() == head.pending:
+        for place, line in enumerate(beyond, start=number + 1):
+            entry = _next(chain, place, line, previous)
+            previous = entry.hash
+            yield entry
+
+
+def _next(chain: Chain, number: int, line: bytes, previous: str) -> Entry:
+    """An entry that follows on the one before."""
+    entry = _entry(chain, number, line)
+    if entry.seq != number:
+        raise _broken(chain, number, f"is numbered {entry.seq}: entries were removed, inserted or moved")
+    if entry.previous != previous:
+        raise _broken(chain, number, "does not follow on the one before: entries were changed, removed or inserted")
+    return entry
 
 
 def _entry(chain: Chain, number: int, line: bytes) -> Entry:
@@ -266,11 +292,12 @@ def _settle(chain: Chain, file: BinaryIO) -> Head:
 
 def _last(chain: Chain, file: BinaryIO, head: Head) -> Entry:
     """The last committed entry."""
-    start, tail = head.size, b""
-    while start > 0 and tail.count(b"\n") < 2:
-        start = max(0, start - _STEP)
+    length, tail = _STEP, b""
+    while len(tail) < head.size and tail.count(b"\n") < 2:
+        start = max(0, head.size - length)
         file.seek(start)
         tail = file.read(head.size - start)
+        length *= 2  # a line may be as long as a request names customers
     return _entry(chain, head.entries, tail.splitlines(keepends=True)[-1])
 
 
@@ -294,7 +321,7 @@ def _writable(chain: Chain) -> Iterator[None]:
         chain.path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise DataError(
+        raise UnwritableError(
             f"{chain.path} cannot be written: {error.strerror or error}.",
             "Make room on its disk, and check that the folder is yours.",
         ) from error

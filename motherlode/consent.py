@@ -185,8 +185,11 @@ class Ledger:
             disk.sync(self._folder)
         return kept
 
-    def fresh(self) -> list[Word]:
+    def fresh(self, most: int | None = None) -> list[Word]:
         """The words that this object was not asked for before; after an erasure or a restore, all of them.
+
+        Args:
+            most: bytes to read, of the file's end; None: as many as there are.
 
         Raises:
             DataError: a line is no word.
@@ -198,6 +201,9 @@ class Ledger:
                     found = os.fstat(file.fileno())
                     if (found.st_dev, found.st_ino) != self._file or found.st_size < self._read:
                         self._file, self._read = (found.st_dev, found.st_ino), 0
+                    if most is not None and found.st_size - self._read > most:
+                        file.seek(found.st_size - most)
+                        self._read = found.st_size - most + len(file.readline())
                     file.seek(self._read)
                     content = file.read()
             except FileNotFoundError:

@@ -1,9 +1,11 @@
 """Frequency caps: how often a customer may be contacted for a purpose, counted in Redis as applications tell it.
 
-    <project>/@contacts/{<bucket>}<customer>    JSON: a list of [milliseconds since 1970 UTC, purpose, digest of the id]
+    <project>/@contacts/{<bucket>}<customer>    JSON: purpose → list of [milliseconds since 1970 UTC, digest of the id]
 
-The key goes by itself once its newest contact is out of the longest window. It is Redis' alone: a server that loses
-its data counts from nothing.
+Each purpose has a list of its own, as long as its own caps ask: no number of contacts for another makes room. The key
+goes by itself once every purpose's newest contact is out of its longest window. It is Redis' alone: a server that loses
+its data counts from nothing. An older key holds one list of [milliseconds, purpose, digest]: it is read as well, and
+written anew with the next contact.
 """
 
 import hashlib
@@ -23,11 +25,12 @@ _CAP: Final = re.compile(r"(?P<purpose>\w+)=(?P<most>[0-9]{1,3})/(?P<count>[0-9]
 _UNIT_MS: Final[Mapping[str, int]] = {"h": 3_600_000, "d": 86_400_000}
 _MOST: Final = 200
 _KEPT: Final = 256
-"""Contacts of a customer that are remembered; more than any cap allows."""
+"""Contacts of a customer for a purpose that are remembered; more than any cap allows."""
 _ID: Final = 16
 
 _COUNT: Final = """
--- KEYS: a bucket's guard; a customer's contacts. ARGV: time, purpose, id, digest of the customer, longest window, now.
+-- KEYS: a bucket's guard; a customer's contacts.
+-- ARGV: time, purpose, id, digest of the customer, the purpose's longest window, now.
 -- Returns 1 where it was counted; 0: it was before, is out of every window, or the customer was erased.
 local call = redis.call
 local at, purpose, id = tonumber(ARGV[1]), ARGV[2], ARGV[3]
@@ -36,21 +39,32 @@ if call('HEXISTS', KEYS[1], ARGV[4]) == 1 or at <= now - window then
   return 0
 end
 local raw = call('GET', KEYS[2])
-local kept, newest = {}, at
-for _, each in ipairs(raw and cjson.decode(raw) or {}) do
-  if each[3] == id then
+local known = raw and cjson.decode(raw) or {}
+if known[1] then
+  local listed = known
+  known = {}
+  for _, each in ipairs(listed) do
+    known[each[2]] = known[each[2]] or {}
+    table.insert(known[each[2]], {each[1], each[3]})
+  end
+end
+local kept = {}
+for _, each in ipairs(known[purpose] or {}) do
+  if each[2] == id then
     return 0
   end
   if each[1] > now - window then
     kept[#kept + 1] = each
-    newest = math.max(newest, each[1])
   end
 end
-kept[#kept + 1] = {at, purpose, id}
+kept[#kept + 1] = {at, id}
+table.sort(kept, function(one, other) return one[1] < other[1] end)
 if #kept > $kept then
   table.remove(kept, 1)
 end
-call('SET', KEYS[2], cjson.encode(kept), 'PXAT', newest + window)
+known[purpose] = kept
+local left = math.max(call('PTTL', KEYS[2]), kept[#kept][1] + window - now)
+call('SET', KEYS[2], cjson.encode(known), 'PX', left)
 return 1
 """.replace("$kept", str(_KEPT))
 
@@ -102,20 +116,19 @@ class Caps:
             found.setdefault(match["purpose"], []).append(Cap(int(match["most"]), window))
         return cls({purpose: tuple(caps) for purpose, caps in found.items()})
 
-    @property
-    def longest_ms(self) -> int:
-        """The longest window; 0 without caps."""
-        return max((cap.window_ms for caps in self.of_purpose.values() for cap in caps), default=0)
+    def window_ms(self, purpose: str) -> int:
+        """The longest window of a purpose; 0 without a cap."""
+        return max((cap.window_ms for cap in self.of_purpose.get(purpose, ())), default=0)
 
-    def reached(self, purpose: str, contacts: Sequence[tuple[int, str, str]], now_ms: int) -> bool:
+    def reached(self, purpose: str, contacts: Sequence[tuple[int, str]], now_ms: int) -> bool:
         """Whether a customer was contacted as often as may be.
 
         Args:
             purpose: of the next contact.
-            contacts: of `decode`; one that stands there twice counts once.
+            contacts: for it, of `decode`; one that stands there twice counts once.
             now_ms: milliseconds since 1970 UTC.
         """
-        times = {each[2]: each[0] for each in contacts if each[1] == purpose}.values()
+        times = {name: at for at, name in contacts}.values()
         return any(
             sum(at > now_ms - cap.window_ms for at in times) >= cap.most for cap in self.of_purpose.get(purpose, ())
         )
@@ -126,26 +139,31 @@ def contacts_key(project: str, customer: str) -> str:
     return f"{project}/@contacts/{{{bucket(customer)}}}{customer}"
 
 
-def decode(raw: bytes | None) -> list[tuple[int, str, str]]:
-    """Contacts as Redis holds them: time, purpose, digest of the id.
+def decode(raw: bytes | None, purpose: str) -> list[tuple[int, str]]:
+    """Contacts for a purpose as Redis holds them: time, digest of the id.
 
     Raises:
         msgspec.DecodeError: the value is damaged.
     """
-    return [] if raw is None else _DECODER.decode(raw)
+    if raw is None:
+        return []
+    found = _DECODER.decode(raw)
+    if isinstance(found, dict):
+        return found.get(purpose, [])
+    return [(at, name) for at, of, name in found if of == purpose]
 
 
 def call(
     project: str, customer: str, contact: tuple[int, str, str], digest: str, window_ms: int, now_ms: int
 ) -> tuple[Any, ...]:
-    """The call of a connection's `eval` that counts a contact, once by its id, in one step.
+    """The call of a connection's `eval` that counts a contact, once by its purpose and id, in one step.
 
     Args:
         project: the Feast project.
         customer: an entity text.
         contact: its time, purpose and id.
         digest: of the customer (`Tombstones.of_entity`).
-        window_ms: how long it is kept.
+        window_ms: how long it is kept: the longest window of its purpose.
         now_ms: milliseconds since 1970 UTC.
     """
     at, purpose, name = contact
@@ -173,4 +191,5 @@ def move(client: Any, project: str, renamed: Mapping[str, str]) -> None:
         client.unlink(key)
 
 
-_DECODER: Final = msgspec.json.Decoder(list[tuple[int, str, str]])
+_Stored = dict[str, list[tuple[int, str]]] | list[tuple[int, str, str]]
+_DECODER: Final[msgspec.json.Decoder[_Stored]] = msgspec.json.Decoder(_Stored)

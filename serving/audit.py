@@ -1,9 +1,9 @@
 """The access log: who asked for whom, in lines that are chained as the audit log's, written beside the answers.
 
-`logs/access/<day>-<host>-<process>.jsonl` and its head, a pair a process and day (UTC), each told in the audit log when
-it begins, so that one that is removed is missed. Customers are pseudonyms of the access log's own (`pseudonym`).
-A request costs its own thread an append to a queue; another thread makes the lines, every 50 ms, and puts them on the
-disk, with `fsync`, every second: a kill costs the last second's.
+`logs/access/<day>-<host>-<process>-<random>.jsonl` and its head: a pair a process and day (UTC), and another after 256
+MiB. Each is told in the audit log when it begins, so that one that is removed is missed. Customers are pseudonyms of
+the access log's own (`Pseudonyms`). A request costs its own thread an append to a queue; another thread makes the
+lines, every 50 ms, and puts them on the disk, with `fsync`, every second: a kill costs the last second's.
 """
 
 import logging
@@ -23,12 +23,13 @@ from typing import Any, Final
 import msgspec
 
 from motherlode import audit, chain
-from motherlode.chain import Chain, Draft, Entry
+from motherlode.chain import Chain, Draft, Entry, UnwritableError
 from motherlode.errors import DataError, MotherlodeError
 from motherlode.online.tombstones import Tombstones
 from motherlode.settings import Settings
 from serving.lock.caller import STATE
 from serving.problems import Refusal
+from serving.pseudonyms import Pseudonyms
 
 FOLDER: Final = "access"
 """Below `logs`."""
@@ -45,16 +46,19 @@ WHO: Final = "who"
 
 _EVERY_S: Final = 0.05
 _COMMIT_S: Final = 1.0
-_AT_ONCE: Final = 32
-"""Lines made in one go: a fraction of a millisecond, for which answers may wait."""
+_AT_ONCE: Final = 256
+"""Customers and lines made in one go: a fraction of a millisecond, for which answers may wait."""
+_LINE: Final = 8
+"""Customers that cost as much as a line."""
 _TRIES: Final = 5
 """At the end: a commit that a full disk cut short takes two more."""
 _BREATH_S: Final = 0.0005
 _COMMIT_BYTES: Final = 1 << 20
+_SIZE: Final = 256 << 20
+"""Bytes of a file, after which another is begun: the lines of some 600,000 requests for a customer each."""
 _WAITING: Final = 500_000
 """Customers of requests that may wait to be written."""
-_DIGITS: Final = 24
-"""Hexadecimal, of a pseudonym: 96 bits."""
+_DATE: Final = len("2026-01-31")
 _LONGEST: Final = 128
 _REQUEST_ID: Final = b"x-request-id"
 _ODD: Final = re.compile(r"[^\w.:/+=-]")
@@ -65,29 +69,30 @@ _log: Final = logging.getLogger(__name__)
 _Note = tuple[float, str, str, str, int, Sequence[int | str], str, Iterable[tuple[bytes, bytes]]]
 
 
-def pseudonym(tombstones: Tombstones, outside_id: int | str) -> str:
-    """What a customer is called in the access log: a keyed digest, that no other file has."""
-    return tombstones.digest("access", str(outside_id))[:_DIGITS]
-
-
 class Journal:
     """Writes down who asked for whom, for one process.
 
     Args:
         settings: whose home; `access_log` says whether, and what becomes of requests where the disk takes nothing.
+
+    Attributes:
+        lost: requests that were not written down, since too many waited.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._on = settings.access_log != "off"
         self._required = settings.access_log == "required"
-        self._tombstones = Tombstones(settings)
+        self._pseudonyms = Pseudonyms(Tombstones(settings))
         self._notes: deque[_Note] = deque()
-        self._waiting = 0
+        # Each counted by one thread alone: a difference of two is never off by what both counted at once.
+        self._noted, self._made = 0, 0
         self._lost = 0
+        self.lost = 0
         self._problem = ""
         self._lines: list[bytes] = []
-        self._bytes = 0
+        self._bytes, self._size = 0, 0
+        self._unsure = False
         self._day, self._seq, self._previous = "", 0, chain.FIRST
         self._chain: Chain | None = None
         self._told = False
@@ -100,7 +105,7 @@ class Journal:
         Raises:
             Refusal: 503 where the log is required and cannot be written.
         """
-        if self._required and (self._problem or self._waiting > _WAITING):
+        if self._required and (self._problem or self.waiting > _WAITING):
             message = "Who asks for whom must be written down, and cannot be now."
             remedy = "Make room on the disk of the server's home."
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "$", message, remedy, {"Retry-After": "1"})
@@ -128,10 +133,11 @@ class Journal:
         """
         if not self._on:
             return
-        if self._waiting > _WAITING:
+        if self.waiting > _WAITING:
             self._lost += 1
+            self.lost += 1
             return
-        self._waiting += len(ids) + 1
+        self._noted += len(ids) + 1
         self._notes.append((time.time(), caller, route, purpose, int(status), ids, bundle, headers))
 
     def answered(self, scope: Any, route: str, data: Any, answer: Any) -> None:
@@ -146,6 +152,16 @@ class Journal:
         if ids:
             headers = scope["headers"]
             self.note(caller_of(scope), route, data.purpose, HTTPStatus.OK, ids, answer.bundle, headers)
+
+    @property
+    def failing(self) -> bool:
+        """Whether it cannot be written now."""
+        return bool(self._problem)
+
+    @property
+    def waiting(self) -> int:
+        """Customers of requests that wait to be written, and those requests."""
+        return self._noted - self._made
 
     def start(self) -> None:
         """Begin to write."""
@@ -167,7 +183,8 @@ class Journal:
             try:
                 self._make()
                 now = time.monotonic()
-                if self._due() and (ending or now - committed >= _COMMIT_S or self._bytes >= _COMMIT_BYTES):
+                full = self._bytes >= _COMMIT_BYTES and not self._problem
+                if self._due() and (ending or full or now - committed >= _COMMIT_S):
                     committed = now
                     self._commit()
             except MotherlodeError as error:
@@ -181,19 +198,21 @@ class Journal:
     def _make(self) -> None:
         """Lines of what waits, a few at a time: the answers' thread takes its turn between them."""
         while self._notes and self._bytes < _COMMIT_BYTES:
-            for _ in range(min(_AT_ONCE, len(self._notes))):
+            room = _AT_ONCE
+            while self._notes and room > 0:
                 note = self._notes[0]
-                day = datetime.fromtimestamp(note[0], UTC).strftime("%Y-%m-%d")
-                if day != self._day:
+                at = _iso(note[0])
+                if at[:_DATE] != self._day or self._size >= _SIZE:
                     if self._lines:
                         self._commit()
-                    self._begin(day)
+                    self._begin(at[:_DATE])
                 if self._lost:
                     lost, self._lost = self._lost, 0
-                    self._line(Draft(_iso(note[0]), "", LOST, "requests", {"requests": lost}))
-                self._line(self._draft(note))
+                    self._line(Draft(at, "", LOST, "requests", {"requests": lost}))
+                self._line(self._draft(at, note))
                 self._notes.popleft()
-                self._waiting -= len(note[5]) + 1
+                self._made += len(note[5]) + 1
+                room -= len(note[5]) + _LINE
             time.sleep(_BREATH_S)
 
     def _begin(self, day: str) -> None:
@@ -201,20 +220,22 @@ class Journal:
         folder = folder_of(self._settings)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._chain = _chain(self._settings, folder / f"{name}.jsonl")
-        self._day, self._seq, self._previous, self._told = day, 0, chain.FIRST, False
+        self._day, self._seq, self._previous = day, 0, chain.FIRST
+        self._size, self._told, self._unsure = 0, False, False
 
     def _line(self, draft: Draft) -> None:
         line, self._previous = chain.chained(draft, self._seq + 1, self._previous)
         self._seq += 1
         self._lines.append(line)
         self._bytes += len(line)
+        self._size += len(line)
 
-    def _draft(self, note: _Note) -> Draft:
-        at, caller, route, purpose, status, ids, bundle, headers = note
+    def _draft(self, at: str, note: _Note) -> Draft:
+        _, caller, route, purpose, status, ids, bundle, headers = note
         sent = next((value for name, value in headers if name == _REQUEST_ID), b"")
-        who = ",".join(pseudonym(self._tombstones, each) for each in ids)
+        who = ",".join(self._pseudonyms.of(ids))
         return Draft(
-            _iso(at),
+            at,
             _plain(caller) or _NOBODY,
             ASKED,
             route,
@@ -233,46 +254,47 @@ class Journal:
         return bool(self._lines) or (self._seq > 0 and not self._told)
 
     def _commit(self) -> None:
-        assert self._chain is not None
         if self._lines:
-            chain.append_lines(self._chain, self._lines)
-            self._lines, self._bytes = [], 0
+            self._append()
         if not self._told:
+            assert self._chain is not None
             audit.record(self._settings, BEGUN, self._chain.path.name)
             self._told = True
         if self._problem:
             _log.info("The access log is written again.")
             self._problem = ""
 
-    def _fail(self, error: Exception) -> None:
-        """Nothing is lost yet: the lines wait, and so does what comes, until too much does.
-
-        An append that did not end may have been made all the same: the next one settles that, by the head.
+    def _append(self) -> None:
+        """Put the lines on the disk. Those of an append that failed may be there, or be made by the next: its head says
+        so, and never is more read than the file's end, however long it is.
         """
+        assert self._chain is not None
+        try:
+            if self._unsure:
+                done = max(0, chain.check(self._chain) - (self._seq - len(self._lines)))
+                self._lines = self._lines[done:]
+                self._unsure = False
+            if self._lines:
+                chain.append_lines(self._chain, self._lines)
+        except UnwritableError:
+            self._unsure = True
+            raise
+        except DataError:  # somebody changed the file: it stays as it is, for `verify` to name
+            self._anew()
+            raise
+        self._lines, self._bytes = [], 0
+
+    def _fail(self, error: Exception) -> None:
+        """Nothing is lost yet: the lines wait, and so does what comes, until too much does."""
         if str(error) != self._problem:
             _log.error("The access log cannot be written: %s", error)
         self._problem = str(error)
-        if self._chain is not None and self._lines:
-            try:
-                self._settle(len(chain.read(self._chain)))
-            except DataError:  # somebody changed the file: it stays as it is, for `verify` to name
-                self._anew()
-            except OSError:
-                return  # nor can it be read now
-
-    def _settle(self, there: int) -> None:
-        """Drop the lines that are on the disk already."""
-        done = max(0, there - (self._seq - len(self._lines)))
-        self._lines = self._lines[done:]
-        self._bytes = sum(map(len, self._lines))
-        if done and not self._lines and self._told:
-            self._problem = ""
 
     def _anew(self) -> None:
         """Begin another file with the lines that wait."""
         entries = [msgspec.json.decode(line, type=Entry) for line in self._lines]
-        self._lines, self._bytes = [], 0
         self._begin(self._day)
+        self._lines, self._bytes = [], 0
         for each in entries:
             self._line(Draft(each.at, each.actor, each.action, each.subject, each.details))
 
@@ -296,7 +318,7 @@ def verify(settings: Settings) -> int:
         DataError: an entry was changed, removed, inserted or moved, naming the first such; a tail was cut off; or a
             file that was begun is missing, naming it.
     """
-    return sum(len(entries) for entries in _every(settings))
+    return sum(1 for _ in _every(settings))
 
 
 def asked_for(settings: Settings, outside_id: int | str) -> list[Entry]:
@@ -305,13 +327,9 @@ def asked_for(settings: Settings, outside_id: int | str) -> list[Entry]:
     Raises:
         DataError: as in `verify`.
     """
-    wanted = pseudonym(Tombstones(settings), outside_id)
-    found = [
-        entry
-        for entries in _every(settings)
-        for entry in entries
-        if wanted in str(entry.details.get(WHO, "")).split(",")
-    ]
+    wanted = Pseudonyms(Tombstones(settings)).known(outside_id)
+    named = ((entry, str(entry.details.get(WHO, ""))) for entry in _every(settings))
+    found = [entry for entry, who in named if any(each in who for each in wanted)]
     return sorted(found, key=lambda entry: entry.at)
 
 
@@ -321,7 +339,7 @@ def drop(settings: Settings, before: str) -> list[str]:
     Raises:
         DataError: the audit log takes no entry.
     """
-    old = [path for path in _paths(settings) if path.name[: len("2026-01-31")] < before]
+    old = [path for path in _paths(settings) if path.name[:_DATE] < before]
     for path in old:
         audit.record(settings, DROPPED, path.name)
         head = _chain(settings, path).head
@@ -330,7 +348,8 @@ def drop(settings: Settings, before: str) -> list[str]:
     return [path.name for path in old]
 
 
-def _every(settings: Settings) -> Iterator[list[Entry]]:
+def _every(settings: Settings) -> Iterator[Entry]:
+    """Every file's entries, checked; one is held at a time."""
     there = _paths(settings)
     told = audit.read(settings)
     dropped = {entry.subject for entry in told if entry.action == DROPPED}
@@ -340,7 +359,7 @@ def _every(settings: Settings) -> Iterator[list[Entry]]:
         folder = folder_of(settings)
         raise DataError(f"{folder / missing[0]} was begun, and is not there.", "Somebody removed it; ask who could.")
     for path in there:
-        yield chain.read(_chain(settings, path))
+        yield from chain.entries(_chain(settings, path))
 
 
 def _paths(settings: Settings) -> list[Path]:

@@ -6,7 +6,7 @@ No Ray, no HTTP.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -34,9 +34,11 @@ from motherlode.errors import MotherlodeError
 from motherlode.online.keys import bucket, entity_text
 from motherlode.online.reader import Beside, now_us
 from motherlode.online.tombstones import Tombstones
+from motherlode.people import People
 from motherlode.settings import Settings
 from serving.problems import Refusal, unknown_purpose
 from serving.reading import UnavailableError, reason
+from serving.untold import Untold
 
 _log: Final = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class Question:
         purpose: of the answers.
         n: customers.
         said, told: how many keys of consents and of contacts there are: N for each key that we know customers by.
+        late: place of a customer → what they said lately, signed times.
         buckets: each name's; empty where nobody ever said anything.
         marks: the buckets whose completeness is looked up.
         beside: all of these keys, and their values once they are read.
@@ -89,6 +92,7 @@ class Question:
     n: int
     said: int
     told: int
+    late: Mapping[int, Sequence[int]]
     buckets: Sequence[int]
     marks: Sequence[int]
     beside: Beside
@@ -110,6 +114,7 @@ class Consents:
         self._purposes = Purposes.of(settings)
         self._caps = Caps.of(settings)
         self._ledger = Ledger(settings)
+        self._untold = Untold(settings)
         self._used, self._look_at = False, 0.0
 
     def check(self, purpose: str) -> None:
@@ -140,7 +145,8 @@ class Consents:
         buckets = [bucket(name) for name in names] if asks and self._is_used() else []
         marks = {number: consent.complete_key(self._project, number) for number in sorted(set(buckets))}
         beside = Beside([*said, *told, *marks.values()])
-        return Question(purpose, len(ids), len(said), len(told), buckets, tuple(marks), beside)
+        late = self._late(purpose, names, len(ids)) if buckets else {}
+        return Question(purpose, len(ids), len(said), len(told), late, buckets, tuple(marks), beside)
 
     def verdicts(self, question: Question, at_us: int) -> Verdicts:
         """Of each of N customers, why not; where nobody can tell, nobody is answered personally.
@@ -155,10 +161,19 @@ class Consents:
         return [
             _unknown(purpose)
             if question.buckets and any(there[number] is None for number in question.buckets[i::n])
-            else _judged(purpose, rule, found[i : question.said : n])
+            else _judged(purpose, rule, found[i : question.said : n], question.late.get(i, ()))
             or (self._capped(purpose, found[question.said + i : end : n], at_us // 1000) if question.told else None)
             for i in range(n)
         ]
+
+    def _late(self, purpose: str, names: Sequence[str], n: int) -> Mapping[int, Sequence[int]]:
+        """What N customers said lately, under each of their names."""
+        recent, late = self._untold.of(purpose), dict[int, list[int]]()
+        if not recent.keys().isdisjoint(names):
+            for place, name in enumerate(names):
+                if name in recent:
+                    late.setdefault(place % n, []).append(recent[name])
+        return late
 
     def _is_used(self) -> bool:
         """Whether anybody ever said anything; looked up a few times a second until somebody did."""
@@ -168,7 +183,7 @@ class Consents:
 
     def _capped(self, purpose: str, raw: Sequence[bytes | None], now_ms: int) -> Withheld | None:
         try:
-            known = [contact for each in raw for contact in contacts.decode(each)]
+            known = [contact for each in raw for contact in contacts.decode(each, purpose)]
         except msgspec.DecodeError:
             return Withheld("capped", f"how often the customer was contacted for {purpose!r} is unknown")
         if not self._caps.reached(purpose, known, now_ms):
@@ -190,6 +205,7 @@ class Listener:
         self._purposes = Purposes.of(settings)
         self._caps = Caps.of(settings)
         self._ledger = Ledger(settings)
+        self._people = People(settings)
         self._tombstones = Tombstones(settings)
 
     async def count(self, request: ContactRequest) -> ContactAnswer:
@@ -203,14 +219,23 @@ class Listener:
         ms = _past(at)
         if request.purpose not in self._caps.of_purpose:
             return ContactAnswer(counted=False)
-        customer = entity_text((self._settings.identity.join_key(request.customer_id),))
-        project, window_ms = self._settings.project, self._caps.longest_ms
+        names = self._names(request.customer_id)
+        project, window_ms = self._settings.project, self._caps.window_ms(request.purpose)
         contact = ms, request.purpose, request.contact_id
-        digest = self._tombstones.of_entity(customer)
+        try:
+            every = [names[0], *self._people.others(names)]
+        except MotherlodeError as error:
+            _log.error("Who is one person cannot be read.", exc_info=error)
+            message = "It is not counted: who is one person cannot be read."
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, _CONTACTS, message, _AGAIN, _RETRY) from error
+        counted = []
         try:
             async with asyncio.timeout(self._settings.redis_budget_s):
-                call = contacts.call(project, customer, contact, digest, window_ms, now_us() // 1000)
-                return ContactAnswer(counted=await self._client.eval(*call) == 1)
+                for name in every:
+                    digest = self._tombstones.of_entity(name)
+                    call = contacts.call(project, name, contact, digest, window_ms, now_us() // 1000)
+                    counted.append(await self._client.eval(*call) == 1)
+                return ContactAnswer(counted=counted[0])
         except (TimeoutError, redis.RedisError, OSError) as error:
             message = f"It is not counted: {reason(error, self._settings.redis_budget_s)}."
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, _CONTACTS, message, _AGAIN, _RETRY) from error
@@ -227,10 +252,10 @@ class Listener:
             message, remedy = f"{request.purpose!r} needs no consent.", "See MOTHERLODE_PURPOSES."
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "$.purpose", message, remedy)
         ms = _past(at)
-        customer = entity_text((self._settings.identity.join_key(request.customer_id),))
-        word = Word(customer, request.purpose, request.granted, ms)
+        names = self._names(request.customer_id)
+        word = Word(names[0], request.purpose, request.granted, ms)
         try:
-            kept = await asyncio.to_thread(self._ledger.add, [word])
+            kept = await asyncio.to_thread(self._keep, word, names)
         except (OSError, MotherlodeError) as error:
             _log.error("The ledger of consents takes no word.", exc_info=error)
             message = "The ledger of consents cannot be written."
@@ -243,6 +268,16 @@ class Listener:
             message = f"It is kept, and not in effect yet: {reason(error, self._settings.redis_budget_s)}."
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, _PATH, message, _AGAIN, _RETRY) from error
         return ConsentAnswer(word.purpose, word.granted, at.isoformat())
+
+    def _keep(self, word: Word, names: Sequence[str]) -> list[Word]:
+        """Into the ledger: the customer's own word first, whatever becomes of the person's other names."""
+        kept = self._ledger.add([word])
+        _, *others = self._people.words(word, names)
+        return [*kept, *self._ledger.add(others)] if others else kept
+
+    def _names(self, customer_id: int | str) -> list[str]:
+        """What a customer is called, the current name first."""
+        return [entity_text((key,)) for key in self._settings.identity.join_keys(customer_id)]
 
     def _rule(self, purpose: str) -> Rule:
         try:
@@ -304,14 +339,15 @@ class Keeper:
             self._client.close()
 
 
-async def keep_up(settings: Settings) -> None:
-    """Every second, for ever: see that Redis knows what the ledger says."""
+async def keep_up(settings: Settings, kept: Callable[[], object]) -> None:
+    """Every half second, for ever: see that Redis knows what the ledger says; `kept` is called when it does."""
     keeper, problem = Keeper(settings), ""
     try:
         while True:
             try:
                 await asyncio.to_thread(keeper.keep_up)
                 problem = ""
+                kept()
             except UnavailableError as error:  # until then nobody is answered personally where consent is needed
                 if str(error) != problem:
                     _log.warning("Consents cannot be told to Redis: %s.", error)
@@ -344,12 +380,13 @@ def _without(values: Sequence[Any], verdicts: Verdicts) -> list[Any]:
     return [value if each is None else None for value, each in zip(values, verdicts, strict=True)]
 
 
-def _judged(purpose: str, rule: Rule, raw: Sequence[bytes | None]) -> Withheld | None:
-    """By what a customer said, under each of their names."""
+def _judged(purpose: str, rule: Rule, raw: Sequence[bytes | None], late: Sequence[int]) -> Withheld | None:
+    """By what a customer said, under each of their names, and what of it Redis may not know yet."""
     try:
         said = [words[purpose] for words in map(consent.decode, raw) if purpose in words]
     except msgspec.DecodeError:
         return _unknown(purpose)
+    said.extend(late)
     return None if consent.allows(rule, said) else Withheld("withheld", f"there is no consent to {purpose!r}")
 
 

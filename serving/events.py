@@ -106,6 +106,11 @@ class Receiver:
         raise Refusal(HTTPStatus.FORBIDDEN, path, message, remedy)
 
 
+def named(request: EventsRequest) -> tuple[int | str, ...]:
+    """The customers that events name, each once; what is known by its visitor alone names none."""
+    return tuple({each.customer_id for each in request.events if each.customer_id is not None})
+
+
 def _addresses() -> set[str]:
     """This machine's own: a proxy on it may call by any of them."""
     return {address.address for each in psutil.net_if_addrs().values() for address in each}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from feature_repo.warehouse.places import Place
-from motherlode import consent
+from motherlode import consent, people
 from motherlode.consent import Ledger
 from motherlode.contacts import contacts_key
 from motherlode.online.keys import entity_text
@@ -33,7 +33,7 @@ def erase(settings: Settings, client: Any, keys: Sequence[str]) -> list[Place]:
         keys: their join keys.
     """
     customers = [entity_text((key,)) for key in keys]
-    taken = consent.erase(client, settings, customers)
+    taken = consent.erase(client, settings, customers) + people.erase(settings, customers)
     if client is not None:
         for customer in customers:
             taken += int(client.unlink(contacts_key(settings.project, customer)))

@@ -11,7 +11,7 @@ from typing import Final
 from feature_repo.erasure.certificate import Model
 from feature_repo.warehouse import state
 from feature_repo.warehouse.places import Place
-from motherlode import bundle
+from motherlode import bundle, bundles
 from motherlode.errors import BundleError
 from motherlode.settings import Settings
 
@@ -30,10 +30,10 @@ def trained(settings: Settings, places: Iterable[Place]) -> tuple[Model, ...]:
         return ()
     since = _landed(settings, found)
     try:
-        serving = bundle.current(settings.models).name
+        serving = bundles.current(settings.models).name
     except BundleError:
         serving = ""
-    every = (_model(settings, version, serving) for version in bundle.versions(settings.models))
+    every = (_model(settings, version, serving) for version in bundles.versions(settings.models))
     return tuple(each for each in every if not each.trained_at or datetime.fromisoformat(each.trained_at) >= since)
 
 

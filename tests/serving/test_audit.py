@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -16,15 +18,20 @@ from click.testing import CliRunner
 from litestar.testing import TestClient
 
 from motherlode import audit as acts
-from motherlode.chain import Entry
+from motherlode import chain
+from motherlode.chain import Chain, Draft, Entry
 from motherlode.cli.audit import audit as command
+from motherlode.client import Client
 from motherlode.errors import DataError
+from motherlode.online.keys import entity_text
 from motherlode.online.tombstones import Tombstones
 from motherlode.settings import Settings
 from serving import audit
 from serving.audit import Journal
 from serving.http import build
 from serving.problems import Refusal
+from serving.pseudonyms import Pseudonyms
+from tests.serving.listening import listening
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Company
@@ -57,7 +64,7 @@ def test_what_was_answered_is_written_and_nothing_in_it_is_clear(tmp_path: Path)
     settings = written(tmp_path)
     assert audit.verify(settings) == 3
     first = entries(settings)[0]
-    who = [audit.pseudonym(Tombstones(settings), each) for each in (1, "someone@example.com")]
+    who = Pseudonyms(Tombstones(settings)).of([1, "someone@example.com"])
     assert (first.actor, first.action, first.subject) == ("key-1", audit.ASKED, "/v1/score")
     assert first.details == {
         "purpose": "marketing",
@@ -185,6 +192,118 @@ def test_a_full_disk_stops_nobody_unless_the_log_is_required_and_nothing_is_lost
     assert [purposes.count(mode) for mode in ("on", "required")] == [20, 20]
 
 
+def read_bytes() -> int:
+    """What this process has read so far, from files and from the system."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@pytest.mark.parametrize("short", [100, 1_000_000])
+def test_while_the_disk_is_full_no_failed_write_reads_the_file_again(
+    tmp_path: Path, full: Any, monkeypatch: pytest.MonkeyPatch, short: int
+) -> None:
+    """Whether the lines do not fit, or already the head that announces them."""
+    monkeypatch.setattr(audit, "_COMMIT_S", 0.1)
+    settings = Settings(home=tmp_path)
+    journal = Journal(settings)
+    journal.start()
+    for _ in range(400):
+        journal.note("k", "/v1/score", "before", 200, range(500), "v1")
+    until = time.monotonic() + 10
+    while not (journal.waiting == 0 and acts.read(settings)) and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    (path,) = files(settings)
+    length = path.stat().st_size
+    assert length > 5_000_000
+    full(length + 100 if short == 100 else 1_000)
+    before = read_bytes()
+    for number in range(12):
+        journal.note("k", "/v1/score", "while it is full", 200, [number], "v1")
+        time.sleep(0.06)
+    assert [journal.failing] == [True]
+    assert read_bytes() - before < length / 10, "in half a dozen failed writes"
+    full(resource.RLIM_INFINITY)
+    journal.stop()
+    assert [journal.failing, journal.waiting] == [False, 0]
+    assert (len(files(settings)), audit.verify(settings)) == (1, 412)
+    assert len(audit.asked_for(settings, 11)) == 401
+
+
+ON_A_SMALL_DISK = """
+import sys, time
+from pathlib import Path
+from motherlode.settings import Settings
+from serving import audit
+home = Path(sys.argv[1])
+audit._COMMIT_S = 0.1
+journal = audit.Journal(Settings(home=home))
+journal.start()
+told = 0
+filler = home / "filler"
+with filler.open("wb", buffering=0) as file:
+    for round in range(3):
+        for _ in range(20):
+            journal.note("k", "/v1/score", "service", 200, range(50), "v1")
+            told += 1
+        time.sleep(0.3)
+        if round == 0:
+            try:
+                while file.write(b"x" * 4096):
+                    pass
+            except OSError as error:
+                assert error.errno == 28, error
+        print(journal.failing)
+filler.unlink()
+journal.stop()
+print(journal.failing, audit.verify(Settings(home=home)) == told)
+"""
+
+
+def test_a_disk_that_is_really_full_loses_no_line(tmp_path: Path) -> None:
+    """On a disk of 512 KiB of its own, in a name space of its own."""
+    isolated = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
+    mount = f"mount -t tmpfs -o size=512k small {tmp_path}"
+    if subprocess.run([*isolated, mount], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a disk of their own")
+    script = tmp_path.with_suffix(".py")
+    script.write_text(ON_A_SMALL_DISK)
+    command = f"{mount}; exec {sys.executable} {script} {tmp_path}"
+    told = subprocess.run([*isolated, command], capture_output=True, text=True, check=False, cwd=Path.cwd())
+    assert told.stdout.split() == ["False", "True", "True", "False", "True"], told.stderr
+
+
+def test_a_file_that_has_its_size_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "_SIZE", 20_000)
+    settings = written(tmp_path, 300)
+    assert len(files(settings)) > 3
+    assert max(path.stat().st_size for path in files(settings)) < 21_000
+    assert {path.name for path in files(settings)} == {each.subject for each in acts.read(settings)}
+    assert (audit.verify(settings), len(audit.asked_for(settings, 1))) == (300, 300)
+    gone = files(settings)[1]
+    gone.unlink()
+    gone.with_suffix(".head").unlink()
+    with pytest.raises(DataError, match=f"{gone.name} was begun, and is not there"):
+        audit.verify(settings)
+
+
+def test_whoever_was_asked_for_is_found_in_older_logs_as_well(tmp_path: Path) -> None:
+    settings = written(tmp_path, 1)
+    old = Tombstones(settings).digest("access", "someone@example.com")[:24]
+    path = audit.folder_of(settings) / "2026-01-01-host-1-a.jsonl"
+    log = Chain(path, path.with_suffix(".head"), settings.identity)
+    details: dict[str, str | int] = {
+        "purpose": "service",
+        "status": 200,
+        "customers": 1,
+        "who": old,
+        "bundle": "v0",
+        "request": "",
+    }
+    chain.append(log, [Draft("2026-01-01T00:00:00.000+00:00", "k", audit.ASKED, "/v1/score", details)])
+    assert [each.details["bundle"] for each in audit.asked_for(settings, "someone@example.com")] == ["v0", "v1"]
+    assert [each.details["bundle"] for each in audit.asked_for(settings, 1)] == ["v1"]
+
+
 def test_a_file_that_somebody_changes_is_left_for_verify_and_another_begun(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     journal = Journal(settings)
@@ -204,22 +323,59 @@ def test_a_file_that_somebody_changes_is_left_for_verify_and_another_begun(tmp_p
         audit.verify(settings)
 
 
+class Here:
+    """An application that is called from this machine."""
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope["client"] = ("127.0.0.1", 50000)
+        await self.application(scope, receive, send)
+
+
 def test_every_route_that_names_customers_is_in_it(company: "Company") -> None:
-    with TestClient(build(company.settings)) as client:
+    here: Any = Here(build(replace(company.settings, caps="marketing=9/7d")))
+    about = {"customer_id": 1, "purpose": "marketing"}
+    with TestClient(here) as client:
         for route in ("score", "recommend", "features"):
             assert client.post(f"/v1/{route}", json={"customer_ids": [1, "abc"]}).status_code == 200
         client.get("/v1/customers/1", headers={"x-request-id": "mine"})
         client.post("/v1/score", json={"customer_ids": [1], "purpose": "nothing"})
         client.get("/healthz")
+        assert client.post("/v1/consent", json={**about, "granted": True}).status_code == 200
+        assert client.post("/v1/contacts", json={**about, "channel": "email", "contact_id": "c"}).status_code == 200
+        events = [{"event_id": f"{n}", "customer_id": n % 2, "visitor_id": "v"} for n in range(4)]
+        assert client.post("/v1/events", json={"events": events}).status_code == 202
+        assert client.post("/v1/events", json={"events": [{"event_id": "5", "visitor_id": "v"}]}).status_code == 202
     settings = company.settings
-    assert audit.verify(settings) == 4
+    assert audit.verify(settings) == 7
     found = audit.asked_for(settings, 1)
-    assert {each.subject for each in found} == {"/v1/score", "/v1/recommend", "/v1/features", "/v1/customers"}
+    routes = {"score", "recommend", "features", "customers", "consent", "contacts", "events"}
+    assert {each.subject for each in found} == {f"/v1/{route}" for route in routes}
+    assert [each.details["customers"] for each in found if each.subject == "/v1/events"] == [2], "each once"
     assert [each.details["request"] for each in found if each.subject == "/v1/customers"] == ["mine"]
     shown = CliRunner().invoke(command, ["asked", "abc", "--home", str(settings.home)], catch_exceptions=False).output
     assert "3 requests" in shown
     told = CliRunner().invoke(command, ["verify", "--home", str(settings.home)], catch_exceptions=False).output
-    assert "4 entries of who asked for whom, none changed." in told
+    assert "7 entries of who asked for whom, none changed." in told
+
+
+def test_a_portrait_is_of_the_id_that_was_sent_whatever_it_holds(company: "Company") -> None:
+    odd = ["a/b", "/", "a//b/", "50%", "%2F", "a b?c#d&e=f+g", "Zoë", "..", "x@y.z", "{7}"]
+    with listening(company.settings) as url, Client(url) as client:
+        for each in odd:
+            company.put_customer(entity_text((each,)))
+            answer = client.portrait(each, purpose="marketing")
+            assert (answer.customer_id, answer.status) == (each, "ok")
+        assert client.portrait("7/").status == "cold", "another customer than 7"
+        with pytest.raises(HTTPError, match="404"), urlopen(f"{url}/v1/customers/a/b"):
+            pass
+        with urlopen(f"{url}/v1/customers/1/") as answered:
+            assert answered.status == 200, "a slash at the end that is none of the id's"
+    for each in odd:
+        assert [entry.subject for entry in audit.asked_for(company.settings, each)] == ["/v1/customers"]
 
 
 def test_switched_off_nothing_is_written(company: "Company") -> None:

@@ -5,11 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from motherlode import contacts
+from motherlode import contacts, people
 from motherlode.contacts import Cap, Caps
 from motherlode.errors import SettingsError
 from motherlode.online import tombstones as ledger
@@ -100,7 +101,7 @@ def test_a_window_slides_and_what_is_out_of_it_counts_no_more(company: "Company"
     key = contacts.contacts_key(company.settings.project, "1")
     left: Any = company.client.pttl(key)
     assert timedelta(days=5.9) < timedelta(milliseconds=left) <= timedelta(days=6), "it goes by itself"
-    caps, known = Caps({"marketing": (Cap(2, 1000),)}), [(1, "marketing", "a"), (600, "marketing", "b")]
+    caps, known = Caps({"marketing": (Cap(2, 1000),)}), [(1, "a"), (600, "b")]
     assert [caps.reached("marketing", known, at) for at in (600, 1000, 1001)] == [True, True, False]
 
 
@@ -111,18 +112,57 @@ def test_a_purpose_without_a_cap_counts_nothing_and_an_unknown_one_is_refused(cl
     assert tell(client, "a", at="2999-01-01T00:00:00Z").json()["error"]["path"] == "$.at"
 
 
-def test_what_is_remembered_is_bounded_and_damage_is_no_permission(
+def many(company: "Company", project: str, purpose: str, numbers: range, window_ms: int = 604_800_000) -> None:
+    """Contacts that were all told just now, each a moment after the one before."""
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    for number in numbers:
+        contact = now_ms - 1000 + number, purpose, str(number)
+        company.client.eval(*contacts.call(project, "1", contact, "d", window_ms, now_ms))
+
+
+def test_contacts_for_another_purpose_make_no_room_however_many_they_are(
+    company: "Company", settings: Settings, client: Client
+) -> None:
+    assert [counted(client, name) for name in "ab"] == [True, True]
+    many(company, settings.project, "service", range(300), 3_600_000)
+    assert (statuses(client), statuses(client, "service")) == (["capped", "ok"], ["capped", "ok"])
+    assert not counted(client, "a"), "it still counts once"
+    left: Any = company.client.pttl(contacts.contacts_key(settings.project, "1"))
+    assert timedelta(milliseconds=left) > timedelta(days=6.9), "nor does another purpose's window end this one's"
+
+
+def test_what_is_remembered_is_bounded_the_newest_of_it_and_damage_is_no_permission(
     company: "Company", settings: Settings, client: Client
 ) -> None:
     key = contacts.contacts_key(settings.project, "1")
-    for number in range(300):
-        now_ms = int(datetime.now(UTC).timestamp() * 1000)
-        call = contacts.call(settings.project, "1", (now_ms, "marketing", str(number)), "d", 604_800_000, now_ms)
-        company.client.eval(*call)
+    many(company, settings.project, "marketing", range(299, -1, -1))
     raw: Any = company.client.get(key)
-    assert len(contacts.decode(raw)) == 256
+    kept = contacts.decode(raw, "marketing")
+    assert (len(kept), kept) == (256, sorted(kept))
+    assert kept[-1][0] - kept[0][0] == 255, "told last to first: the newest are kept, not those that were told last"
     company.client.set(key, b"[")
     assert statuses(client) == ["capped", "ok"]
+
+
+def test_contacts_that_an_older_version_counted_count_on(
+    company: "Company", settings: Settings, client: Client
+) -> None:
+    key = contacts.contacts_key(settings.project, "1")
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    before = [[now_ms, "marketing", "x"], [now_ms, "service", "y"]]
+    company.client.set(key, msgspec.json.encode(before), px=600_000)
+    assert statuses(client) == ["ok", "ok"]
+    assert counted(client, "a")
+    assert statuses(client) == ["capped", "ok"]
+    raw: Any = company.client.get(key)
+    assert contacts.decode(raw, "service") == [(now_ms, "y")]
+
+
+def test_a_person_is_contacted_once_whichever_of_their_ids_is_told(settings: Settings, client: Client) -> None:
+    people.publish(settings, [["1", "other"]])
+    assert [counted(client, "a", customer="other"), counted(client, "b")] == [True, True]
+    assert statuses(client) == ["capped", "ok"]
+    assert not counted(client, "a"), "under the other id it was counted already"
 
 
 def test_of_an_erased_customer_nothing_is_counted(company: "Company", settings: Settings, client: Client) -> None:

@@ -10,8 +10,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from motherlode import consent, names
-from motherlode.consent import Ledger
+from motherlode import consent, names, people
+from motherlode.consent import Ledger, Word
 from motherlode.online.reader import now_us
 from motherlode.online.tombstones import Tombstones, of_customer
 from motherlode.settings import Settings
@@ -124,6 +124,32 @@ def test_a_withdrawal_that_redis_could_not_take_counts_once_it_is_back(company: 
         time.sleep(0.05)
 
 
+def test_a_withdrawal_that_redis_was_never_told_counts_in_every_server_the_moment_redis_is_back(
+    company: "Company",
+) -> None:
+    """As when nobody came to tell it yet: no server of the home does here."""
+    settings = company.settings
+    before = Word("2", "marketing", granted=True, at=1_763_000_000_000)
+    consent.tell(company.client, settings.project, Ledger(settings).add([before]), Tombstones(settings))
+    Keeper(settings).keep_up()
+
+    def verdicts(consents: Consents) -> list[bool]:
+        question = consents.question("marketing", [1, 2])
+        found: Any = company.client.mget(question.beside.keys)
+        question.beside.values = found
+        return [each is None for each in consents.verdicts(question, now_us())]
+
+    one, other = Consents(settings), Consents(settings)
+    assert verdicts(one) == verdicts(other) == [True, True]
+    with company.hanging():
+        Ledger(settings).add([Word("1", "marketing", granted=False, at=1_763_000_000_001)])
+        time.sleep(0.3)
+    assert verdicts(one) == verdicts(other) == verdicts(Consents(settings)) == [False, True]
+    Ledger(settings).add([Word("1", "marketing", granted=True, at=1_763_000_000_000)])
+    time.sleep(0.3)
+    assert verdicts(one) == [False, True], "the newest counts"
+
+
 def test_a_redis_that_lost_its_consents_answers_nobody_personally_until_it_was_told_again(company: "Company") -> None:
     settings = company.settings
     with asked(settings) as client:
@@ -163,6 +189,54 @@ def test_a_withdrawal_counts_under_a_new_pseudonym_key(company: "Company", clien
         assert statuses(other) == ["withheld", "ok"]
         say(other, 1, True)
         assert statuses(other) == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("key", [None, "the key that comes after"])
+def test_who_withdraws_by_one_id_gets_no_personal_answer_by_another_in_any_server(
+    company: "Company", key: str | None
+) -> None:
+    """As the warehouse found them to be one person: under the key that customers are known by, or a previous one."""
+    people.publish(company.settings, [["1", "other"]])
+    changed = replace(company.settings, pseudonym_key=key, previous_pseudonym_keys=("none",))
+    settings = company.settings if key is None else changed
+    with asked(settings) as client, asked(settings) as replica:
+        assert statuses(replica) == ["ok", "ok"]
+        assert say(client, "other", False).status_code == 200
+        assert statuses(client) == statuses(replica) == ["withheld", "ok"]
+        say(client, "other", True)
+        assert statuses(replica) == ["withheld", "ok"], "an agreement counts for the id that it was given under"
+        say(client, 1, True)
+        assert statuses(replica) == ["ok", "ok"]
+
+
+def test_a_withdrawal_by_another_id_outlives_redis_and_comes_to_it_late(company: "Company") -> None:
+    settings = company.settings
+    people.publish(settings, [["1", "other"]])
+    with asked(settings) as client:
+        with company.hanging():
+            assert "kept, and not in effect yet" in say(client, "other", False).text
+        for lost in (False, True):
+            if lost:
+                company.client.flushall()
+                company.put_customer("1")
+                company.put_customer("2")
+            until = time.monotonic() + 5
+            while statuses(client) != ["withheld", "ok"]:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+
+
+def test_a_withdrawal_is_kept_though_nobody_can_tell_who_is_one_person(company: "Company", client: Client) -> None:
+    file = company.settings.home / consent.FOLDER / people.FILE
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"no database at all, and longer than nothing" * 10)
+    assert say(client, 1, False).status_code == 503
+    until = time.monotonic() + 5
+    while statuses(client) != ["withheld", "ok"]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    say(client, 2, True)
+    assert len(Ledger(company.settings).standing()) == 2
 
 
 def test_what_an_erased_customer_says_is_dropped_without_a_word(company: "Company", client: Client) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from feature_repo.erasure import consents, renamed
-from motherlode import consent, contacts
+from motherlode import consent, contacts, people
 from motherlode.consent import Ledger, Word
 from motherlode.online.tombstones import Tombstones
+from motherlode.people import People
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
 
@@ -54,4 +55,15 @@ def test_a_new_key_leaves_nothing_under_the_old_name(tmp_path: Path) -> None:
         assert {customer for customer, _ in Ledger(new).standing()} == keys
         assert stored(client, old.project) == keys
         raw: Any = client.get(contacts.contacts_key(new.project, new.identity.join_key("7")))
-        assert len(contacts.decode(raw)) == 1
+        assert len(contacts.decode(raw, "marketing")) == 1
+
+
+def test_who_was_one_person_with_others_is_so_no_more_and_under_a_new_key_still_is(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    people.publish(settings, [["7", "8", "9"]])
+    (place,) = consents.erase(settings, None, ["7"])
+    assert (place.rows, People(settings).others(["8"]), People(settings).others(["7"])) == (1, ["9"], [])
+    new = replace(settings, pseudonym_key=OLD, previous_pseudonym_keys=("none",))
+    people.rename(new, consent.renamed(new, ["8", "9"]))
+    key = new.identity.join_key
+    assert People(new).others([key("8")]) == [key("9")]
