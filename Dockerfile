@@ -61,6 +61,7 @@ COPY feature_repo feature_repo
 COPY serving serving
 COPY training training
 COPY examples examples
+COPY infra/serve infra/serve
 
 FROM build AS build-serving
 ARG DEVICE

@@ -1,6 +1,7 @@
 """The HTTP application under Ray Serve; started by `serving.server` as a process of its own. Ray, and nothing else."""
 
 import dataclasses
+import gc
 import json
 import logging
 import os
@@ -13,20 +14,24 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from logging.handlers import WatchedFileHandler
-from typing import Any, Final
+from queue import SimpleQueue
+from typing import IO, Any, Final
 from urllib.error import URLError
 
 import msgspec
 import psutil
 import ray
 from ray import serve
+from ray._private import node, services
 from ray.serve import Application
-from ray.serve._private import constants, replica
-from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.serve._private import api as private
+from ray.serve._private import client, constants, replica
+from ray.serve.config import ControllerOptions, HTTPOptions, ProxyLocation
 from ray.serve.schema import LoggingConfig
 
 from motherlode.compute import Compute, choose
 from motherlode.settings import Settings, environment
+from serving import standin, worker
 from serving.front import Front
 from serving.gpus import by_arguments, how_many, own_gpu
 from serving.http import build
@@ -43,10 +48,16 @@ _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _FOR_OTHERS: Final = "0.0.0.0"
 _log: Final = logging.getLogger(__name__)
 _READY_S: Final = 30.0
-_WATCHERS: Final = ("ray::DashboardAgent", "/dashboard/", "/log_monitor.py", "/autoscaler/")
-"""In the command lines of Ray's processes that watch the others."""
+_KEEPERS: Final = ("ray::ServeController", "ray::ProxyActor", "ray::HAProxyManager", "gcs_server")
+"""In the command lines of Ray's processes that keep the cluster, and answer nobody."""
+_RAYLET: Final = "raylet"
 _BEHIND: Final = 10
 _DRAIN_S: Final = 3.0
+_LOOK_S: Final = 0.05
+"""How often Serve is asked whether it has started or stopped; by itself once a second."""
+_SOON_S: Final = 0.01
+_STANDIN: Final = (sys.executable, "-IS", standin.__file__)
+_WATCH_S: Final = 0.5
 
 
 class Api:
@@ -70,23 +81,35 @@ class Api:
             _listen_on_loopback()
 
     def __serve_build_asgi_app__(self) -> Front:
-        return build(self._settings, _take_gpu(self._settings.device))
+        front = build(self._settings, _take_gpu(self._settings.device))
+        # A full collection looks at all that was ever loaded, 0.2 million objects: 0.1 s in which nobody is answered.
+        gc.collect()
+        gc.freeze()
+        return front
 
 
 def start(order: Order) -> None:
     """Start Ray, or connect to it, and Serve; it answers nobody yet."""
     settings = order.to_settings()
+    if order.local:
+        _start_lean()
     ray.init(
         address="local" if order.local else settings.ray_address,
         log_to_driver=False,
         logging_level=logging.ERROR,
         **_local_options(order) if order.local else {},
     )
-    serve.start(
-        proxy_location=ProxyLocation.HeadOnly,
-        http_options=_listening(settings) if order.local else HTTPOptions(host=settings.host, port=settings.port),
-        logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
+    quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
+    if not order.local:
+        listening = HTTPOptions(host=settings.host, port=settings.port)
+        serve.start(proxy_location=ProxyLocation.HeadOnly, http_options=listening, logging_config=quiet)
+        return
+    # As `serve.start` does, but that waits for the proxies before there may be replicas.
+    calls: Any = private
+    controller, _ = calls._create_controller_and_proxy_refs(
+        _listening(settings), None, quiet, None, ControllerOptions(), ProxyLocation.HeadOnly
     )
+    calls._set_global_client(client.ServeControllerClient(controller))
 
 
 def deploy(order: Order) -> None:
@@ -101,7 +124,7 @@ def deploy(order: Order) -> None:
     count = how_many(wanted, settings.device, cluster.cluster_resources())
     # Said outright: a caller's rate is shared out among as many.
     given = dataclasses.replace(settings, replicas=count)
-    # Our own Ray has as many cores as replicas are wanted; one more beside the GPUs shares them.
+    # Our own Ray has a core for each replica that is wanted; one more beside the GPUs shares them.
     cpus = min(1.0, wanted / count) if order.local else 1.0
     serve.run(_bind(count, cpus, given, {}, order.local), name=APP, route_prefix="/")
     if order.local:
@@ -132,8 +155,10 @@ def stop(order: Order) -> None:
     """Finish the requests in flight, then end everything that `start` and `deploy` started."""
     cluster: Any = ray  # both have types, but not for all
     front: Any = serve
-    if order.local:
+    if order.local and constants.RAY_SERVE_ENABLE_HA_PROXY:
         _drain_haproxy()
+    elif order.local:
+        _drain_proxy()
     front.delete(APP)
     if order.local:
         front.shutdown()
@@ -147,11 +172,15 @@ def main(answers: int) -> None:
         answers: the file descriptor to report to.
     """
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    bound: SimpleQueue[Order] = SimpleQueue()
     started, told = threading.Event(), threading.Event()
-    threading.Thread(target=_listen, args=(started, told), daemon=True).start()
+    threading.Thread(target=_listen, args=(bound, started, told), daemon=True).start()
     with os.fdopen(answers, "wb", buffering=0) as out:
         try:
             start(order)
+            if order.local:
+                threading.Thread(target=_watch, args=(told, out), daemon=True).start()
+            order = bound.get()
             started.set()
             deploy(order)
         except Exception as error:
@@ -159,12 +188,25 @@ def main(answers: int) -> None:
             raise
         with suppress(BrokenPipeError):  # the supervisor was killed: what is in flight is finished all the same
             out.write(msgspec.json.encode(Report()) + b"\n")
-    told.wait()
+        told.wait()
     stop(order)
 
 
-def _listen(started: threading.Event, told: threading.Event) -> None:
+def _watch(told: threading.Event, out: IO[bytes]) -> None:
+    """End this process where one that holds the cluster has: replicas would answer on, and nobody replace them."""
+    started: Any = ray._private.worker._global_node
+    while not told.wait(_WATCH_S):
+        if dead := started.dead_processes():
+            with suppress(BrokenPipeError):
+                out.write(msgspec.json.encode(Report(f"Ray's {dead[0][0]} ended")) + b"\n")
+            _drain_haproxy()
+            os._exit(1)  # nobody answers the calls that end Ray in order; the supervisor ends what is left
+
+
+def _listen(bound: SimpleQueue[Order], started: threading.Event, told: threading.Event) -> None:
     """Wait for the end of the input, which is the sign to stop; it comes too when the supervisor was killed."""
+    if line := sys.stdin.buffer.readline():
+        bound.put(msgspec.json.decode(line, type=Order))
     sys.stdin.buffer.read()
     if not started.is_set():
         os._exit(1)  # nobody was answered yet; the supervisor, or the next one, ends what Ray has started
@@ -253,12 +295,24 @@ def _wait(settings: Settings) -> None:
 
 
 def _step_back() -> None:
-    """Let what only watches the cluster go behind the answers: every few seconds it takes a core for 80 ms."""
+    """Let what keeps the cluster go behind the answers: on a core that is full, each of its turns is a request's wait.
+    It must not starve.
+    """
     for each in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
+        with suppress(psutil.Error, OSError):
             # What runs stands first; raylet's own arguments name these programs as well, and replicas come of raylet.
-            if any(name in " ".join(each.cmdline()[:3]) for name in _WATCHERS) and each.name() != "raylet":
-                each.nice(_BEHIND)
+            command = " ".join(each.cmdline()[:3])
+            if each.name() == _RAYLET or any(name in command for name in _KEEPERS):
+                _behind(each)
+
+
+def _behind(process: psutil.Process) -> None:
+    """Put a process behind others: every thread, since on Linux each has a rank of its own, that later ones inherit."""
+    for thread in process.threads() if sys.platform == "linux" else ():
+        with suppress(OSError):  # it has ended
+            os.setpriority(os.PRIO_PROCESS, thread.id, _BEHIND)
+    if sys.platform != "linux":
+        process.nice(_BEHIND)
 
 
 def _drain_haproxy() -> None:
@@ -268,6 +322,60 @@ def _drain_haproxy() -> None:
         with suppress(psutil.NoSuchProcess):
             front.send_signal(signal.SIGUSR1)
     psutil.wait_procs(fronts, timeout=_DRAIN_S)
+
+
+def _drain_proxy() -> None:
+    """Let Ray's own proxy take no new connections and finish those that it has: without replicas it answers 404.
+
+    Ray 2.60 has nothing for that: its proxy's `shutdown` is empty, and a proxy that drains says so, and serves on.
+    """
+    calls: Any = private
+    cluster: Any = ray
+    until = time.monotonic() + _DRAIN_S
+    with suppress(ray.exceptions.RayError):  # it is gone already
+        found = calls._get_global_client()._controller.get_proxies.remote()
+        for proxy in cluster.get(found, timeout=_DRAIN_S).values():
+            # By value: what is looked up in this module would be imported there first.
+            stop = proxy.__ray_call__.remote(
+                lambda actor: setattr(actor._start_http_server_task.result()[1], "should_exit", True)
+            )
+            cluster.get(stop, timeout=_DRAIN_S)
+            while time.monotonic() < until:
+                ended = proxy.__ray_call__.remote(lambda actor: actor._running_http_server_task.done())
+                if cluster.get(ended, timeout=_DRAIN_S):
+                    break
+                time.sleep(_LOOK_S)
+
+
+class _Node(node.Node):
+    """Ray's processes on this machine, but for those that only watch the others."""
+
+    def __init__(self, ray_params: Any, **options: Any) -> None:
+        if options.get("head"):
+            ray_params.setup_worker_path = worker.__file__
+            ray_params.no_monitor, ray_params.include_log_monitor = True, False
+        super().__init__(ray_params, **options)
+
+    def start_raylet(self, *arguments: Any, **options: Any) -> None:
+        """Wait for it here: whoever asks for a node before it is known is answered a second later."""
+        super().start_raylet(*arguments, **options)
+        until = time.monotonic() + _READY_S
+        gcs: Any = self.get_gcs_client  # untyped
+        while not gcs().get_all_node_info() and time.monotonic() < until:
+            time.sleep(_SOON_S)
+
+    def start_api_server(self, **_: Any) -> None:
+        """No dashboard: it is started, if without a page, even where `include_dashboard` is false."""
+
+
+def _start_lean() -> None:
+    """Let `ray.init` start what answers need, and no more."""
+    module: Any = node
+    module.Node = _Node
+    module = client
+    module.CLIENT_POLLING_INTERVAL_S = _LOOK_S
+    module = services
+    module._build_python_executable_command_memory_profileable = lambda *_, **__: _STANDIN
 
 
 def _listen_on_loopback() -> None:

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,31 +25,27 @@ from typing import IO, Final, Self
 
 import msgspec
 
-from motherlode import bundle, machine, runtime
+from motherlode import bundle, bundles, machine, runtime
 from motherlode.compute import choose
-from motherlode.errors import ServingError, SettingsError
+from motherlode.errors import ServingError
 from motherlode.settings import Settings, environment
-from serving import haproxy, processes
-from serving.lock import policy
+from serving import haproxy, processes, profiles
+from serving.lock import policy, routes
 from serving.lock.renewal import Renewal
 from serving.processes import Record, end_orphans, end_session, record_path, remove_temp
-
-FAST: Final = "fast"
-"""HAProxy in front, which talks to the replica directly; one event loop."""
-SAFE: Final = "safe"
-"""Ray Serve's own proxy, as it comes."""
-PROFILES: Final = (FAST, SAFE)
+from serving.profiles import FAST, SAFE
 
 _START_S: Final = 120.0
 _STOP_S: Final = 7.5
 """With what is done before and after it, a stop stays within ten seconds."""
-_DRAIN_S: Final = 2
-"""How long HAProxy keeps idle connections of clients that do not close them."""
+_HOST: Final = """import sys
+from serving.worker import leave_out
+leave_out()
+from serving.app import main
+main(int(sys.argv[1]))"""
 
-_ANSWER_S: Final = 30
-"""The longest that HAProxy waits for an answer; each part of one has a budget of its own, far below this."""
-
-_HOST: Final = "import sys; from serving.app import main; main(int(sys.argv[1]))"
+_RAYS: Final = "r"
+"""Ray's folder in the temporary one, which is this user's alone: Ray opens its own to everybody."""
 
 _PREVIOUS: Final = "previous_pseudonym_keys"
 _OF_THE_WAREHOUSE: Final = frozenset({"raw_key", "previous_raw_key", "mapping", "signing_key"})
@@ -62,7 +58,7 @@ class Order(msgspec.Struct, frozen=True):
 
     Attributes:
         settings: the fields of `Settings`, but for those of the warehouse alone: serving has no use for raw's keys.
-        temp: its temporary folder.
+        temp: Ray's temporary folder.
         local: start Ray here; else connect to `settings.ray_address`.
     """
 
@@ -86,7 +82,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What that process answers, once: ready (empty), or what went wrong."""
+    """What that process answers: ready (empty), or what went wrong; that may come after it was ready."""
 
     problem: str = ""
 
@@ -98,6 +94,19 @@ class _Host:
     process: subprocess.Popen[bytes]
     answers: IO[bytes]
     record: Record
+    temp: Path
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` has been called."""
+        return self.answers.closed
+
+    def tell(self, settings: Settings) -> None:
+        """Send it an order: the first starts Ray, the second, whose settings are bound to a Redis, the replicas."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended: `report` says so
+            self.process.stdin.write(msgspec.json.encode(Order.of(settings, self.temp / _RAYS)) + b"\n")
+            self.process.stdin.flush()
 
     def report(self) -> Report | None:
         """What it said, if it did."""
@@ -106,13 +115,13 @@ class _Host:
         line = self.answers.readline()
         return msgspec.json.decode(line, type=Report) if line else Report("it ended without a word")
 
-    def stop(self) -> None:
+    def stop(self, patience_s: float = _STOP_S) -> None:
         """Let it finish what it is doing, then end whatever is left of its session."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
             self.process.stdin.close()  # the end of its input is its sign to stop
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_STOP_S)
+            self.process.wait(patience_s)
         end_session(self.record.session, self.record.started)
         self.process.wait()
         self.answers.close()
@@ -144,13 +153,19 @@ def require_free_port(settings: Settings) -> None:
     processes.require_free_port(settings.host, settings.port)
 
 
-def run(settings: Settings, on_ready: Callable[[], None], profile: str = FAST) -> None:
+def run(
+    settings: Settings,
+    on_ready: Callable[[], None],
+    profile: str = FAST,
+    redis: Callable[[Settings], AbstractContextManager[Settings]] = nullcontext,
+) -> None:
     """Serve until SIGINT or SIGTERM; within ten seconds of that no process and no port is left.
 
     Args:
-        settings: bound to a Redis, which may be down.
+        settings: bound to a Redis, which may be down; or unbound, where `redis` binds them.
         on_ready: called once requests are answered.
         profile: FAST or SAFE; where HAProxy does not start, SAFE, and a warning says so.
+        redis: binds the settings while Ray starts, and is left once everything else has ended.
 
     Raises:
         PortInUseError: another process holds the port, naming it.
@@ -159,24 +174,35 @@ def run(settings: Settings, on_ready: Callable[[], None], profile: str = FAST) -
         SettingsError: see `require_free_port`.
         ServingError: Ray does not start, or ended by itself.
     """
-    if profile not in PROFILES:
-        raise SettingsError(f"Profile {profile!r} is unknown.", f"Use one of {', '.join(PROFILES)}.")
+    profiles.require(profile)
     if settings.ray_address is None:
         require_free_port(settings)
     else:
         policy.require(settings)
+    folder = bundles.current(settings.models)
     choose(settings.device, "serving")
-    loaded = bundle.load(bundle.current(settings.models), settings.trusted_keys)
+    attempts = _attempts(settings, profile)
+    host = _start(settings, attempts[0])
+    try:
+        with redis(settings) as bound, _stop_signals() as stopping:
+            _verify(settings, folder)
+            for each in attempts:
+                if host.stopped:
+                    host = _start(settings, each)
+                problem = "" if stopping.is_set() else _serve(host, bound, each, on_ready, stopping)
+                if not problem:
+                    return
+                if each != SAFE:
+                    _log.warning("HAProxy does not start, Ray Serve's own proxy is used: %s", problem)
+        raise ServingError(f"Ray Serve does not start: {problem}", f"Look into {settings.logs / 'serve.log'}.")
+    finally:
+        _end(host, settings, patience_s=0.0)  # it is there still where nobody was answered yet
+
+
+def _verify(settings: Settings, folder: Path) -> None:
+    loaded = bundle.load(folder, settings.trusted_keys)
     bundle.require_identity(loaded.manifest, settings.identity)
     runtime.verify(loaded)
-    with _stop_signals() as stopping:
-        for each in _attempts(settings, profile):
-            problem = _serve(settings, each, on_ready, stopping)
-            if not problem:
-                return
-            if each != SAFE:
-                _log.warning("HAProxy does not start, Ray Serve's own proxy is used: %s", problem)
-        raise ServingError(f"Ray Serve does not start: {problem}", f"Look into {settings.logs / 'serve.log'}.")
 
 
 def _attempts(settings: Settings, profile: str) -> tuple[str, ...]:
@@ -189,15 +215,15 @@ def _attempts(settings: Settings, profile: str) -> tuple[str, ...]:
     return (FAST, SAFE)
 
 
-def _serve(settings: Settings, profile: str, on_ready: Callable[[], None], stopping: threading.Event) -> str:
+def _serve(
+    host: _Host, settings: Settings, profile: str, on_ready: Callable[[], None], stopping: threading.Event
+) -> str:
     """Serve until told to stop; returns why it does not start, empty where it did.
 
     Raises:
         ServingError: it started, and ended by itself.
     """
-    temp = _temp_folder()
-    host = _start(settings, profile, temp)
-    host.record.write(record_path(settings))
+    host.tell(settings)
     ready = False
     try:
         until = time.monotonic() + _START_S
@@ -210,24 +236,31 @@ def _serve(settings: Settings, profile: str, on_ready: Callable[[], None], stopp
                 return f"it is not ready after {_START_S:.0f} s"
         if ready:
             on_ready()
-        renewal = Renewal(_door(settings), temp) if profile == FAST else None
+        renewal = Renewal(_door(settings), host.temp) if profile == FAST else None
         while not stopping.wait(0.2):
             if renewal is not None:
                 renewal.look()
-            if host.process.poll() is not None:
-                raise ServingError(
-                    f"Ray Serve ended by itself, with {host.process.returncode}.",
-                    f"Look into {settings.logs / 'serve.log'}.",
-                )
+            if (report := host.report()) is not None:
+                problem = f"Ray Serve ended by itself: {report.problem}."
+                raise ServingError(problem, f"Look into {settings.logs / 'serve.log'}.")
         return ""
     finally:
-        host.stop()
-        _keep_logs(settings, temp)
-        remove_temp(temp)
-        record_path(settings).unlink(missing_ok=True)
+        _end(host, settings)
 
 
-def _start(settings: Settings, profile: str, temp: Path) -> _Host:
+def _end(host: _Host, settings: Settings, patience_s: float = _STOP_S) -> None:
+    """Stop it and remove what it leaves; twice is once."""
+    if host.stopped:
+        return
+    host.stop(patience_s)
+    _keep_logs(settings, host.temp / _RAYS)
+    remove_temp(host.temp)
+    record_path(settings).unlink(missing_ok=True)
+
+
+def _start(settings: Settings, profile: str) -> _Host:
+    """Start Ray, which goes as far as it can without Redis."""
+    temp = _temp_folder()
     settings.logs.mkdir(parents=True, exist_ok=True)
     ours, theirs = os.pipe()
     with (settings.logs / "serve.log").open("ab") as log:
@@ -242,51 +275,27 @@ def _start(settings: Settings, profile: str, temp: Path) -> _Host:
             start_new_session=True,
         )
     os.close(theirs)
-    assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(Order.of(settings, temp)) + b"\n")
-    process.stdin.flush()
-    return _Host(process, os.fdopen(ours, "rb"), Record.of(process.pid, temp))
+    host = _Host(process, os.fdopen(ours, "rb"), Record.of(process.pid, temp), temp)
+    host.record.write(record_path(settings))
+    host.tell(settings)
+    return host
 
 
 def _environment(settings: Settings, profile: str, temp: Path) -> dict[str, str]:
-    """What a Ray of our own, 2.60, takes from the environment alone."""
-    common = {
-        # Everything but HTTP listens on the loopback interface; the name is of where Ray does so by default.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        # Else `uv run` makes Ray build an environment anew for every worker.
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        # A new cluster asks for a token; by default it would be left in the user's home.
-        "RAY_AUTH_TOKEN": os.urandom(32).hex(),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # Ray's default is 15: whatever else runs on the machine then goes before the answers.
-        "RAY_worker_niceness": "0",
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
-    }
+    """What a Ray of our own, 2.60, takes from the environment alone: see `infra/serve`."""
+    token = os.urandom(32).hex()
     if profile == SAFE:
-        return common | {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
+        return profiles.environment(SAFE, token=token)
     binary = _haproxy_binary()
     assert binary is not None
-    return common | {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(
-            haproxy.write_launcher(temp, binary, settings.max_in_hand * replicas(settings), _door(settings))
-        ),
-        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(_ANSWER_S),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(temp / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(temp / haproxy.SOCKET),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(temp / "metrics.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(temp),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(temp / "server-state"),
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(_DRAIN_S),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(processes.free_port()),
-    }
+    launcher = haproxy.write_launcher(temp, binary, settings.max_in_hand * replicas(settings), _door(settings))
+    port = str(processes.free_port())
+    return profiles.environment(FAST, token=token, temp=str(temp), launcher=str(launcher), port=port)
 
 
 def _door(settings: Settings) -> haproxy.Door:
-    return haproxy.Door(settings.host, settings.port, settings.tls_cert or "", settings.tls_key or "")
+    pair = settings.tls_cert or "", settings.tls_key or ""
+    return haproxy.Door(settings.host, settings.port, *pair, routes.PATHS, tuple(routes.BELOW))
 
 
 def _haproxy_binary() -> Path | None:

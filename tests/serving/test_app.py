@@ -19,7 +19,7 @@ import pytest
 
 from motherlode import access
 from motherlode.settings import Settings
-from serving import server
+from serving import profiles, server
 from serving.processes import free_port, record_path
 from serving.sight.logs import LOG
 
@@ -46,15 +46,22 @@ app.deploy = apply
 app.main(int(sys.argv[1]))
 """
 """What KubeRay tells a Ray that has a GPU."""
+HOST_OF_OUR_OWN = """
+import functools, sys, ray
+ray.init = functools.partial(ray.init, num_gpus=1)
+from serving import app
+app.main(int(sys.argv[1]))
+"""
+"""`motherlode serve` on a machine whose Ray has a GPU."""
 ON_GPU, BESIDE = "This replica has GPU 0", "This replica computes on the CPU. The GPUs are other replicas'"
 """What a replica says of itself in the log."""
 CLIENTS = 4
 
 
 @contextmanager
-def serving(settings: Settings, profile: str) -> Iterator[tuple[int, Path]]:
-    """A server in a thread; gives the session that it runs in, and its folder."""
-    ready, failed = threading.Event(), []
+def serving(settings: Settings, profile: str, failed: list[Exception]) -> Iterator[tuple[int, Path]]:
+    """A server in a thread; gives the session that it runs in, and its folder, and what it fails of to a list."""
+    ready = threading.Event()
 
     def run() -> None:
         try:
@@ -146,7 +153,7 @@ def test_a_gpu_replica_that_is_killed_under_load_costs_what_was_in_flight_and_wi
     monkeypatch.setenv("REDIS_URL", settings.redis_url)
     monkeypatch.setenv("MOTHERLODE_TLS", "proxy")
     _, key = access.add(settings, "shop", ["score"], rate=1e9)
-    with serving(settings, server.FAST) as (session, temp):
+    with serving(settings, profiles.FAST, []) as (session, temp):
         before = both(session, temp, settings.logs / LOG)
         on_gpu, beside = before[ON_GPU], before[BESIDE]
         stop, seen = threading.Event(), Counter[str]()
@@ -166,3 +173,25 @@ def test_a_gpu_replica_that_is_killed_under_load_costs_what_was_in_flight_and_wi
     assert seen["first answered"] > 100
     assert after[BESIDE] == beside
     assert after[ON_GPU] != on_gpu  # what is started for it has its place, and so its GPU
+
+
+def test_serving_by_itself_has_a_replica_for_the_gpu_and_one_beside_it_and_ends_when_raylet_does(
+    company: "Company", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(company.settings, port=free_port(), replicas=1)
+    monkeypatch.setattr(server, "_HOST", HOST_OF_OUR_OWN)
+    failed: list[Exception] = []
+    with serving(settings, profiles.FAST, failed) as (session, temp):
+        assert both(session, temp, settings.logs / LOG).keys() == {ON_GPU, BESIDE}
+        status, answer = ask(settings.port, "POST", "/v1/score", {"customer_ids": [1]})
+        assert (status, answer["device"]) == (200, "cpu")
+        reasons = {ask(settings.port, "GET", "/readyz")[1]["device_reason"] for _ in range(20)}
+        (raylet,) = [each for each in psutil.Process(session).children() if each.name() == "raylet"]
+        raylet.kill()
+        until = time.monotonic() + 15
+        while not failed:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    assert "raylet ended" in str(failed[0])
+    assert "The GPUs are other replicas'; this one stands by." in reasons
+    assert any(each.startswith("No GPU for serving") for each in reasons)

@@ -14,14 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import httpx
 import psutil
 import pytest
 
 from motherlode.errors import BundleError, PortInUseError, SettingsError
 from motherlode.settings import Settings
-from serving import server
+from serving import profiles, server
 from serving.processes import Record, free_port, record_path, require_free_port
 from serving.server import Order
+from tests.serving.raw import SPELLINGS, got
+from tests.serving.sight.test_privacy import CANARY, drive
 
 if TYPE_CHECKING:
     from tests.serving.conftest import Company
@@ -50,9 +53,9 @@ def wait_ready(process: subprocess.Popen[str]) -> None:
     assert out.readline() == "ready\n"
 
 
-def ask(port: int, path: str, body: Any) -> Any:
+def ask(port: int, path: str, body: Any = None) -> Any:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("POST", path, json.dumps(body))
+    connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body))
     response = connection.getresponse()
     assert response.status == 200
     return json.loads(response.read())
@@ -107,21 +110,24 @@ def served(company: "Company") -> Settings:
 
 def test_it_answers_survives_a_kill_and_ctrl_c_leaves_no_process_and_no_port(served: Settings) -> None:
     """Both profiles in one story: the safe one is killed without a word, the fast one starts after it and drains."""
-    killed = start(served, server.SAFE)
+    killed = start(served, profiles.SAFE)
     with ended(killed):
         wait_ready(killed)
         left = session_of(served)
         check_answers(served.port)
+        check_sight(served, haproxy=False)
         assert "haproxy" not in members(left)
+        check_spellings(served.port)
         killed.kill()
         os.kill(left, signal.SIGKILL)
         killed.wait()
-    process = start(served, server.FAST)
+    process = start(served, profiles.FAST)
     with ended(process):
         wait_ready(process)
         assert members(left) == []
         session = session_of(served)
         check_answers(served.port)
+        check_sight(served, haproxy=True)
         assert "haproxy" in members(session)
         assert listeners(session) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
         with pytest.raises(PortInUseError, match="haproxy"):
@@ -142,6 +148,31 @@ def test_it_answers_survives_a_kill_and_ctrl_c_leaves_no_process_and_no_port(ser
         assert members(session) == []
         assert not record_path(served).exists()
         require_free_port(served.host, served.port)
+    logs = [path for path in (*served.logs.rglob("*"), *(served.home / "run").rglob("*")) if path.is_file()]
+    assert {"serve.log", "serving.jsonl"} <= {path.name for path in logs}
+    assert [path for path in logs if CANARY.encode() in path.read_bytes()] == []
+
+
+def check_sight(settings: Settings, haproxy: bool) -> None:
+    """Good, bad and unwanted requests for a customer: `/metrics` counts them, HAProxy's own where there is one."""
+    with httpx.Client(base_url=server.address(settings), timeout=10) as client:
+        assert {200, 400, 404, 405, 422} <= set(drive(client))
+        counted, until = 'motherlode_request_seconds_count{route="/v1/score",status="422"}', time.monotonic() + 10
+        while counted not in (told := client.get("/metrics").text) and time.monotonic() < until:
+            time.sleep(0.1)  # each replica tells the others every second
+    assert counted in told
+    assert ('motherlode_haproxy_responses_total{status="429"} 0.0' in told) == haproxy
+    assert ("haproxy" in told) == haproxy
+    assert CANARY not in told
+
+
+def check_spellings(port: int) -> None:
+    """Ray's own proxy answers what the application does, and nothing else; it takes no orders from callers."""
+    for target in SPELLINGS:
+        assert got("127.0.0.1", port, target)[0] == 404, target
+    fails_ray = (b"serve_multiplexed_model_id: \xff", b"x-request-id: \xff", b"x-request-timeout-seconds: 0.000001")
+    status, head, _ = got("127.0.0.1", port, b"/openapi.json", *fails_ray)
+    assert (status, b"x-request-id: " in head) == (200, True)
 
 
 def check_answers(port: int) -> None:
@@ -150,6 +181,7 @@ def check_answers(port: int) -> None:
     assert [each["status"] for each in score["results"]] == ["ok", "cold"]
     items = ask(port, "/v1/recommend", {"customer_ids": [1], "k": 5})
     assert items["results"][0]["source"] == "personal"
+    assert ask(port, "/v1/customers/a%2Fb%25")["customer_id"] == "a/b%", "through every proxy there is"
 
 
 def load(port: int, outcomes: list[str]) -> None:
@@ -165,7 +197,7 @@ def load(port: int, outcomes: list[str]) -> None:
 
 
 def test_ctrl_c_while_it_starts_ends_it_at_once(served: Settings) -> None:
-    process = start(served, server.FAST)
+    process = start(served, profiles.FAST)
     with ended(process):
         until = time.monotonic() + 20
         while not record_path(served).exists() and time.monotonic() < until:
@@ -193,10 +225,16 @@ def test_a_busy_port_is_an_error_before_ray_is_started(served: Settings) -> None
         holder.communicate()
 
 
-def test_a_bundle_that_does_not_verify_is_an_error_before_ray_is_started(company: "Company", served: Settings) -> None:
+def test_a_bundle_that_does_not_verify_is_an_error_that_leaves_nothing_of_ray(
+    company: "Company", served: Settings
+) -> None:
     (company.publish("bad") / "response.onnx").unlink()
     with pytest.raises(BundleError, match=r"lacks response\.onnx"):
         server.run(served, lambda: None)
+    assert not record_path(served).exists()
+    assert [
+        each for each in psutil.Process().children(recursive=True) if "serving.app" in " ".join(each.cmdline())
+    ] == []
 
 
 def test_an_unknown_profile_is_refused(served: Settings) -> None:
