@@ -16,8 +16,8 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from benchmarks.results import Row, publish
-from motherlode.bundle import RECALL, SearchIndex
 from motherlode.index import Index, build, examined_for, tune
+from motherlode.manifest import RECALL, SearchIndex
 from serving.catalogue import Allowed, Catalogue, Searched
 
 ITEMS: Final = 100_000

@@ -36,7 +36,7 @@ from benchmarks.peers import company
 from benchmarks.promise import CLIENTS
 from benchmarks.results import Row, publish
 from benchmarks.servers import Asked, Running, running
-from motherlode import bundle
+from motherlode import bundles
 
 ROUNDS: Final = 5
 STRETCHES: Final = 4
@@ -150,9 +150,9 @@ class Bench(Questions):
     def _swap(self) -> float | None:
         """Make the other bundle current; seconds until it answers, None where it did not come to that."""
         models, before = self.made.settings.models, self._serving()
-        (version,) = set(bundle.versions(models)) - {before}
+        (version,) = set(bundles.versions(models)) - {before}
         began = time.perf_counter()
-        bundle.flip(models, version)
+        bundles.flip(models, version)
         while time.perf_counter() < began + _SWAP_S:
             time.sleep(_LOOK_S)
             if all(self._serving() == version for _ in range(3 * replicas())):

@@ -36,7 +36,7 @@ from benchmarks.online import valkey
 from benchmarks.results import Row, publish
 from benchmarks.sockets import free_port
 from feature_repo.mart import manifest
-from motherlode import bundle, names
+from motherlode import bundle, bundles, names
 from motherlode.settings import Settings
 
 ROUNDS: Final = 5
@@ -66,7 +66,7 @@ def main() -> None:
     motherlode = str(Path(sys.executable).with_name("motherlode"))
     subprocess.run([motherlode, "demo", "--home", str(home)], check=True, stdout=subprocess.DEVNULL)
     settings = Settings(home=home)
-    views = bundle.load(bundle.current(settings.models)).manifest.services[names.SCORING].views
+    views = bundle.load(bundles.current(settings.models)).manifest.services[names.SCORING].views
     features = [(view.view, column.name, column.dtype) for view in views for column in view.columns]
     runs: dict[str, list[Load]] = {}
     with tempfile.TemporaryDirectory(prefix="motherlode bench ") as name, valkey() as server:

@@ -25,8 +25,8 @@ from feature_repo.stores.job import MotherlodeRetrievalJob
 from feature_repo.stores.plan import Kind, Plan
 from feature_repo.stores.rollout import Rollout
 from motherlode import names
-from motherlode.bundle import Service
 from motherlode.errors import DataError, StoreError
+from motherlode.manifest import Service
 from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column
 from motherlode.settings import Settings

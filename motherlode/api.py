@@ -32,7 +32,11 @@ OutsideId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Met
 
 Purpose = Annotated[str, Meta(min_length=1, max_length=64, examples=["marketing"])]
 SERVICE: Final = "service"
-"""The purpose of a request that names none: what customers asked for themselves needs no consent."""
+"""The purpose of a request that names none: what customers asked for themselves needs no consent.
+
+Where a request names none, its purpose is this very object; one that names it has an equal text of its own: by that
+`serving.lock.purposes` tells them apart.
+"""
 
 ItemId = OutsideId
 """An item as the company names it."""
@@ -57,7 +61,7 @@ class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     type: Annotated[str, Meta(min_length=1, max_length=256, examples=["Type A"])]
 
 
-class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Whom to score.
 
     Attributes:
@@ -91,7 +95,7 @@ class ItemFilters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     exclude_items: Items = ()
 
 
-class RecommendRequest(ItemFilters, frozen=True, forbid_unknown_fields=True):
+class RecommendRequest(ItemFilters, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Whom to recommend to.
 
     Attributes:
@@ -130,7 +134,7 @@ class SimilarRequest(ItemFilters, frozen=True, forbid_unknown_fields=True):
     k: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 10
 
 
-class FeaturesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FeaturesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Whose features.
 
     Attributes:
@@ -219,14 +223,14 @@ class EventsAnswer(msgspec.Struct, frozen=True):
     duplicates: int
 
 
-class SegmentAnswer(msgspec.Struct, frozen=True):
+class SegmentAnswer(msgspec.Struct, frozen=True, gc=False):
     """A customer's segment."""
 
     id: int
     name: str
 
 
-class Score(msgspec.Struct, frozen=True):
+class Score(msgspec.Struct, frozen=True, gc=False):
     """One customer's scores.
 
     Attributes:
@@ -300,12 +304,15 @@ class Neighbours(msgspec.Struct, frozen=True):
     Attributes:
         item_id: as it was asked for.
         items: best first, never the item itself; the score is the cosine between the two items' vectors, -1 to 1.
-        notes: why the list is short or empty.
+        notes: why the list is short or empty, or not of all items.
+        status: `ok`; `cold`: there is no such item; `degraded`: there was no time to look among all items, and these
+            are the nearest of the most popular.
     """
 
     item_id: int | str
     items: list[Item]
     notes: list[str]
+    status: Literal["ok", "cold", "degraded"] = "ok"
 
 
 class SimilarAnswer(msgspec.Struct, frozen=True):
@@ -390,6 +397,7 @@ class Ready(msgspec.Struct, frozen=True):
         status: `ready`, or `degraded`: answers come, without features.
         bundle: the version that serves.
         device, device_reason: what the models run on, and why.
+        search: how the catalogue is searched, and why not better.
         redis: `ok`, or why it does not answer.
         refused: why a newer bundle does not serve; null where none was refused.
     """
@@ -400,6 +408,7 @@ class Ready(msgspec.Struct, frozen=True):
     device_reason: str
     redis: str
     refused: str | None
+    search: str = ""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -416,7 +425,13 @@ class Problem(msgspec.Struct, frozen=True):
     remedy: str
 
 
-class ErrorAnswer(msgspec.Struct, frozen=True):
-    """The body of every answer that is not 200."""
+class ErrorAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of every answer that is not 200.
+
+    Attributes:
+        error: what is wrong.
+        request_id: of the request, as its answer's header `x-request-id`: what the server's logs know it by.
+    """
 
     error: Problem
+    request_id: str = ""

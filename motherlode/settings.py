@@ -54,11 +54,15 @@ class Settings:
         replicas: processes that answer; None: one a core. `MOTHERLODE_REPLICAS`.
         max_in_hand: requests in hand a replica, above which others are refused with 429. `MOTHERLODE_MAX_IN_HAND`.
         redis_budget_s: the longest a request waits for Redis, seconds. `MOTHERLODE_REDIS_BUDGET_S`.
+        rank_budget_s: the longest a request waits for its ranking where that is much work, seconds for each hundred
+            customers or items that it names; who is not ranked by then gets popular items, and is told.
+            `MOTHERLODE_RANK_BUDGET_S`.
         households: how many of the demo's households to land; None: all. `MOTHERLODE_HOUSEHOLDS`.
         otlp_endpoint: where traces go, an OpenTelemetry collector's HTTP address; None: there are none.
             `OTEL_EXPORTER_OTLP_ENDPOINT`.
         trace_share: of the requests that are traced, 0 to 1, unless the caller says. `MOTHERLODE_TRACE_SHARE`.
         purposes: what requests may be for, and whose consent that needs (`motherlode.consent`). `MOTHERLODE_PURPOSES`.
+        purpose_required: on | off: whether every call must name its purpose. `MOTHERLODE_PURPOSE_REQUIRED`.
         caps: how often customers may be contacted for a purpose (`motherlode.contacts`). `MOTHERLODE_CAPS`.
         access_log: on | off | required: whether serving writes down who asked for whom; with `required` it answers
             nobody while it cannot. `MOTHERLODE_ACCESS_LOG`.
@@ -94,10 +98,12 @@ class Settings:
     replicas: int | None = None
     max_in_hand: int = 64
     redis_budget_s: float = 0.25
+    rank_budget_s: float = 0.5
     households: int | None = None
     otlp_endpoint: str | None = None
     trace_share: float = 0.01
     purposes: str = "marketing=opt-out,profiling=opt-in"
+    purpose_required: str = "off"
     caps: str = ""
     access_log: str = "on"
     signing_key: str | None = field(default=None, repr=False)
@@ -176,6 +182,8 @@ class Settings:
             raise SettingsError(
                 f"MOTHERLODE_ACCESS_LOG is {self.access_log!r}.", f"Use one of {', '.join(ACCESS_LOGS)}."
             )
+        if self.purpose_required not in ("on", "off"):
+            raise SettingsError(f"MOTHERLODE_PURPOSE_REQUIRED is {self.purpose_required!r}.", "Use on or off.")
         if not 0 <= self.trace_share <= 1:
             raise SettingsError(f"MOTHERLODE_TRACE_SHARE is {self.trace_share}.", "Use a share from 0 to 1.")
         if self.otlp_endpoint is not None and not self.otlp_endpoint.startswith(("http://", "https://")):
@@ -184,6 +192,8 @@ class Settings:
             )
         if self.redis_budget_s <= 0:
             raise SettingsError(f"MOTHERLODE_REDIS_BUDGET_S is {self.redis_budget_s}.", "Use seconds above 0.")
+        if self.rank_budget_s <= 0:
+            raise SettingsError(f"MOTHERLODE_RANK_BUDGET_S is {self.rank_budget_s}.", "Use seconds above 0.")
 
     def _check_lock(self) -> None:
         if self.lock not in LOCKS:
@@ -278,12 +288,14 @@ _VARIABLES: Final = {
     "replicas": "MOTHERLODE_REPLICAS",
     "max_in_hand": "MOTHERLODE_MAX_IN_HAND",
     "redis_budget_s": "MOTHERLODE_REDIS_BUDGET_S",
+    "rank_budget_s": "MOTHERLODE_RANK_BUDGET_S",
     "households": "MOTHERLODE_HOUSEHOLDS",
     "mapping": "MOTHERLODE_MAPPING",
     "actor": "MOTHERLODE_ACTOR",
     "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
     "trace_share": "MOTHERLODE_TRACE_SHARE",
     "purposes": "MOTHERLODE_PURPOSES",
+    "purpose_required": "MOTHERLODE_PURPOSE_REQUIRED",
     "caps": "MOTHERLODE_CAPS",
     "access_log": "MOTHERLODE_ACCESS_LOG",
     "trusted_keys": "MOTHERLODE_TRUSTED_KEYS",
@@ -297,6 +309,7 @@ _NUMBERS: Final[tuple[tuple[str, type[int] | type[float]], ...]] = (
     ("replicas", int),
     ("max_in_hand", int),
     ("redis_budget_s", float),
+    ("rank_budget_s", float),
     ("households", int),
     ("trace_share", float),
 )

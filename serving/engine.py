@@ -1,17 +1,18 @@
 """One bundle's answers: features, scores and lists, put together. No Ray, no HTTP."""
 
-import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Final
+from typing import Final, TypeVar
 
 import redis.asyncio
+from msgspec import structs
 
 from motherlode.api import (
     SERVICE,
     FeaturesAnswer,
     FeaturesRequest,
+    Neighbours,
     Portrait,
     RecommendAnswer,
     Recommendation,
@@ -25,33 +26,41 @@ from motherlode.api import (
 )
 from motherlode.bundle import Bundle
 from motherlode.compute import Compute
-from motherlode.online.keys import entity_text
+from motherlode.online.keys import entity_texts
 from motherlode.online.reader import AsyncOnlineReader, Beside, ViewRequest, now_us
 from motherlode.packed import ViewRows
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings
+from motherlode.weak import weakly
 from serving.batching import Batcher, bounds
 from serving.breaker import Breaker
 from serving.consent import Consents, Verdicts, hide
-from serving.filters import Narrowed
 from serving.lookup import Lookup
 from serving.portrait import Painter
+from serving.ranking import NO_HURRY, Deadline, OverdueError, Ranking
 from serving.reading import UnavailableError, read
-from serving.recommendation import Customer, Recommender
+from serving.recommendation import Customer, Recommender, Wanted
 from serving.scoring import Scorer
 from serving.sight import Sight
-from serving.sight.metrics import MODELS, RANK, REDIS
-from serving.similar import Similar
+from serving.sight.metrics import LOOKUP, MODELS, RANK, REDIS
+from serving.similar import open_similar
 from serving.suppression import Suppression
 
 _INLINE: Final = 1_000_000
 """Customers × items above which ranking leaves the event loop to other requests."""
 _BATCH: Final = 64
 """Customers of requests that are answered together."""
-_SCORE, _RECOMMEND, _FEATURES, _PORTRAIT = "score", "recommend", "features", "portrait"
+_LISTS: Final = 16
+"""The same of recommendations, which take ten times as long: others wait while they are ranked for."""
+_SCORE, _RECOMMEND, _SIMILAR, _FEATURES, _PORTRAIT = "score", "recommend", "similar", "features", "portrait"
 """What `serving.sight` calls the answers."""
 
+_UNREAD: Final = ("cold", "withheld", "capped")
+"""Statuses of customers whose segment is not asked for: there is none, or it is not to be used."""
+_CPU: Final = "cpu"
+
 Ids = Sequence[int | str]
+T = TypeVar("T")
 
 
 class Engine:
@@ -83,8 +92,9 @@ class Engine:
         self._budget_s = settings.redis_budget_s
         self._breaker = breaker or Breaker()
         self._identity = settings.identity
-        self._recommender = Recommender(bundle, runtime)
-        self._similar = Similar(bundle, self._recommender.filters)
+        self._recommender = Recommender(bundle, runtime, strict=settings.device == "gpu")
+        self._similar = open_similar(bundle, self._recommender.filters)
+        self._ranking = Ranking(settings.rank_budget_s)
         self._suppression = suppression or Suppression(client, settings.project, settings.redis_budget_s)
         self._painter = Painter(bundle, self.scorer)
         self._lookup = Lookup(bundle)
@@ -99,13 +109,31 @@ class Engine:
         self._recommending = {each: reader(self._recommender.plan(each).requests) for each in (False, True)}
         self._looking_up = {name: reader(requests) for name, requests in self._lookup.requests.items()}
         self._portraying = reader(self._painter.requests)
-        self._scores = Batcher(self._score, _BATCH, self._sight.waited)
-        self._features = Batcher(self._feature, _BATCH, self._sight.waited)
+        self._scores = Batcher(weakly(self._score), _BATCH, self._sight.waited)
+        self._features = Batcher(weakly(self._feature), _BATCH, self._sight.waited)
+        self._recommendations = Batcher(weakly(self._recommend), _LISTS, self._sight.waited)
 
     @property
     def compute(self) -> Compute:
-        """What answers now, and why: the CPU, where the GPU has failed."""
-        return self._runtime.compute
+        """What answers now, and why: the CPU, where the GPU has failed, be it at the models or at the search."""
+        found, lost = self._runtime.compute, self._recommender.catalogue.lost
+        if lost is None or found.kind == _CPU:
+            return found
+        return Compute(_CPU, f"{found.reason} But it failed at the search of the catalogue: {lost}")
+
+    @property
+    def search(self) -> str:
+        """How the catalogue is searched, and why not better."""
+        return self._recommender.catalogue.how
+
+    def warm(self) -> None:
+        """Rank once by every way that there is, before anybody waits for it.
+
+        Raises:
+            Exception: whatever the models or the search raise, which every request would.
+        """
+        self._recommender.warm()
+        self._similar.warm()
 
     async def score(self, request: ScoreRequest) -> ScoreAnswer:
         """Every customer's scores.
@@ -118,7 +146,7 @@ class Engine:
         self.scorer.check(campaign)
         self._consents.check(request.purpose)
         results = await self._scores.ask((campaign, request.purpose), request.customer_ids)
-        return ScoreAnswer(self.version, self.compute.kind, results)
+        return ScoreAnswer(self.version, self._runtime.compute.kind, results)
 
     async def recommend(self, request: RecommendRequest) -> RecommendAnswer:
         """Every customer's items: personal, else of the segment, else popular.
@@ -128,33 +156,10 @@ class Engine:
             FilterError: the bundle does not know what the filter asks for.
         """
         self._consents.check(request.purpose)
-        filters = self._recommender.filters
-        filters.check(request)
-        ids, k, excluding, at_us = request.customer_ids, request.k, request.exclude_purchased, now_us()
-        try:
-            rows, verdicts = await self._suppression.beside(
-                self._look(self._recommending[excluding], request.purpose, ids, at_us)
-            )
-        except UnavailableError as error:
-            narrowed = filters.narrow(request, self._suppression.last)
-            results = self._recommender.unavailable(ids, str(error), k, excluding, narrowed)
-            self._sight.failed(_RECOMMEND, str(error), len(ids), "popular")
-            return RecommendAnswer(self.version, self.compute.kind, results)
-        if not ids:
-            return RecommendAnswer(self.version, self.compute.kind, [])
-        began = time.perf_counter()
-        narrowed = filters.narrow(request, self._suppression.last)
-        if len(ids) * self._items <= _INLINE:
-            answers = self._recommender.personal(ids, rows, k, excluding, at_us, narrowed)
-        else:
-            answers = await asyncio.to_thread(self._recommender.personal, ids, rows, k, excluding, at_us, narrowed)
-        self._sight.stage(RANK, began)
-        told = [
-            each if why is None else self._recommender.withheld(outside, why.status, why.note, k, narrowed)
-            for outside, each, why in zip(ids, answers, verdicts, strict=True)
-        ]
-        results = await self._fill(told, k, narrowed, at_us)
-        self._sight.answered(_RECOMMEND, results, self._recommending[excluding].requests, rows, at_us)
+        self._recommender.filters.check(request)
+        # Requests that ask the same of other customers are answered together; a list of another length is another.
+        kind = structs.replace(request, customer_ids=())
+        results = await self._recommendations.ask(kind, request.customer_ids)
         return RecommendAnswer(self.version, self.compute.kind, results)
 
     async def similar_items(self, request: SimilarRequest) -> SimilarAnswer:
@@ -166,12 +171,15 @@ class Engine:
         filters, ids = self._recommender.filters, request.item_ids
         filters.check(request)
         await self._suppression.refreshed()
-        narrowed = filters.narrow(request, self._suppression.last)
-        if len(ids) * self._items <= _INLINE:
-            results = self._similar.neighbours(ids, request.k, narrowed)
-        else:
-            results = await asyncio.to_thread(self._similar.neighbours, ids, request.k, narrowed)
-        return SimilarAnswer(self.version, self.compute.kind, results)
+        began, held_back = time.perf_counter(), self._suppression.last
+
+        def work(deadline: Deadline) -> list[Neighbours]:
+            return self._similar.neighbours(ids, request.k, filters.narrow(request, held_back), deadline)
+
+        results = await self._in_time(len(ids), work)
+        self._sight.stage(RANK, began)
+        self._sight.found(_SIMILAR, results)
+        return SimilarAnswer(self.version, _CPU, results)
 
     async def features(self, request: FeaturesRequest) -> FeaturesAnswer:
         """Every customer's features.
@@ -199,14 +207,16 @@ class Engine:
         except UnavailableError as error:
             (score,) = self.scorer.unavailable([customer_id], str(error))
             self._sight.failed(_PORTRAIT, str(error), 1)
-            return self._painter.paint(self.version, self.compute.kind, score, {}, at_us)
+            return self._painter.paint(self.version, self._runtime.compute.kind, score, {}, at_us)
         if why is not None:
             score = self.scorer.withheld(customer_id, why.status, why.note)
             self._sight.answered(_PORTRAIT, [score], self.scorer.requests, rows, at_us)
-            return self._painter.paint(self.version, self.compute.kind, score, {}, at_us)
+            return self._painter.paint(self.version, self._runtime.compute.kind, score, {}, at_us)
+        began = time.perf_counter()
         (score,) = self.scorer.score([customer_id], rows, campaign, at_us)
+        self._sight.stage(MODELS, began)
         self._sight.answered(_PORTRAIT, [score], self.scorer.requests, rows, at_us)
-        return self._painter.paint(self.version, self.compute.kind, score, rows, at_us)
+        return self._painter.paint(self.version, self._runtime.compute.kind, score, rows, at_us)
 
     async def _score(self, kind: tuple[str | None, str], asked: Sequence[Ids]) -> list[list[Score]]:
         """The scores of several requests' customers, by request: of one campaign and for one purpose."""
@@ -235,20 +245,68 @@ class Engine:
         except UnavailableError as error:
             self._sight.failed(_FEATURES, str(error), len(ids))
             return [self._lookup.nothing(each, str(error)) for each in asked]
-        self._sight.looked_up(_FEATURES, len(ids), self._lookup.requests[service], rows, at_us)
-        answers = self._lookup.answer(service, asked, rows, at_us)
-        return [hide(answer, verdicts[a:b]) for answer, (a, b) in zip(answers, bounds(asked), strict=True)]
+        began = time.perf_counter()
+        found = self._lookup.answer(service, asked, rows, at_us)
+        answers = [hide(answer, verdicts[a:b]) for answer, (a, b) in zip(found, bounds(asked), strict=True)]
+        self._sight.stage(LOOKUP, began)
+        hidden = [None if each is None else each.status for each in verdicts] if any(verdicts) else ()
+        self._sight.looked_up(_FEATURES, len(ids), self._lookup.requests[service], rows, at_us, hidden)
+        return answers
+
+    async def _recommend(self, kind: RecommendRequest, asked: Sequence[Ids]) -> list[list[Recommendation]]:
+        """The lists of several requests' customers, by request; all of it but the customers is `kind`'s."""
+        parts = list(bounds(asked))
+        results = await self._lists(kind, list(chain.from_iterable(asked)), parts, now_us())
+        return [results[a:b] for a, b in parts]
+
+    async def _lists(
+        self, kind: RecommendRequest, ids: Ids, parts: Sequence[tuple[int, int]], at_us: int
+    ) -> list[Recommendation]:
+        filters, reader = self._recommender.filters, self._recommending[kind.exclude_purchased]
+        try:
+            rows, verdicts = await self._suppression.beside(self._look(reader, kind.purpose, ids, at_us))
+        except UnavailableError as error:
+            wanted = Wanted(kind.k, kind.exclude_purchased, filters.narrow(kind, self._suppression.last))
+            self._sight.failed(_RECOMMEND, str(error), len(ids), "popular")
+            return self._recommender.unavailable(ids, str(error), wanted)
+        if not ids:
+            return []
+        began, held_back = time.perf_counter(), self._suppression.last
+
+        def work(deadline: Deadline) -> tuple[Wanted, list[Recommendation | Customer]]:
+            wanted = Wanted(kind.k, kind.exclude_purchased, filters.narrow(kind, held_back))
+            return wanted, self._recommender.personal(ids, rows, wanted, at_us, verdicts, deadline, parts)
+
+        wanted, answers = await self._in_time(len(ids), work)
+        self._sight.stage(RANK, began)
+        results = await self._fill(answers, wanted, at_us)
+        self._sight.answered(_RECOMMEND, results, reader.requests, rows, at_us)
+        return results
+
+    async def _in_time(self, n: int, work: Callable[[Deadline], T]) -> T:
+        """Ranking for N customers or items: at once where it is short, else beside the event loop, within the budget.
+
+        Args:
+            n: how many.
+            work: it answers whose turn comes after its deadline without ranking, and soon.
+        """
+        if n * self._items <= _INLINE:
+            return work(NO_HURRY)
+        try:
+            return await self._ranking.run(n, work)
+        except OverdueError as error:
+            return work(error.deadline)
 
     async def _fill(
-        self, answers: Sequence[Recommendation | Customer], k: int, narrowed: Narrowed, at_us: int
+        self, answers: Sequence[Recommendation | Customer], wanted: Wanted, at_us: int
     ) -> list[Recommendation]:
         """The recommender's answers, and popular items for the customers that it has none for."""
         others = [each for each in answers if isinstance(each, Customer)]
-        segments = await self._segments([each for each in others if each.standing.status != "cold"], at_us)
+        if late := sum(each.late for each in others):
+            self._sight.late(late)
+        segments = await self._segments([each for each in others if each.standing.status not in _UNREAD], at_us)
         return [
-            self._recommender.popular(each, segments.get(each.outside), k, narrowed)
-            if isinstance(each, Customer)
-            else each
+            self._recommender.popular(each, segments.get(each.outside), wanted) if isinstance(each, Customer) else each
             for each in answers
         ]
 
@@ -280,9 +338,9 @@ class Engine:
         self, reader: AsyncOnlineReader, ids: Sequence[int | str], at_us: int, beside: Beside | None = None
     ) -> Mapping[str, ViewRows]:
         """The rows of customers by their outside ids, whichever of our keys they are known by."""
-        keys = self._identity.every_join_key_of(ids)
-        now, *before = ([entity_text((key,)) for key in each] for each in keys)
         began = time.perf_counter()
+        keys = self._identity.every_join_key_of(ids)
+        now, *before = map(entity_texts, keys)
         try:
             with self._breaker.guard():
                 return await read(reader, now, at_us, self._budget_s, before, beside)

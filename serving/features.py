@@ -2,25 +2,28 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from motherlode.api import Status
-from motherlode.bundle import CAMPAIGN, Model, Service
 from motherlode.errors import BundleError
+from motherlode.manifest import CAMPAIGN, Model, Service
 from motherlode.online.reader import ViewRequest
-from motherlode.packed import Column, ViewRows
+from motherlode.packed import FEW, Column, ViewRows
 from motherlode.packed import Status as RowStatus
+from motherlode.packed.places import Indices, indices
 
 _DAY_S: Final = 86_400.0
+_KILO: Final = 1000
+"""Microseconds a millisecond, and milliseconds a second."""
 
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """What one customer's answer rests on.
 
     Attributes:
@@ -44,11 +47,13 @@ class Known:
 
     Attributes:
         raw: float32, shape (N, columns of the plan), NaN where null.
+        finite: shape of `raw`, which of it is; None: all of it.
         standings: N of them.
         rows: the rows by view, for what is not numeric.
     """
 
     raw: Floats
+    finite: npt.NDArray[np.bool_] | None
     standings: Sequence[Standing]
     rows: Mapping[str, ViewRows]
 
@@ -57,8 +62,8 @@ class Known:
 class _Layout:
     """How one model's matrix is filled: where its columns stand, and their defaults."""
 
-    at: npt.NDArray[np.int64]
-    source: npt.NDArray[np.int64]
+    at: Indices
+    source: Indices
     defaults: Floats
     campaigns: Mapping[str, int]
 
@@ -90,7 +95,7 @@ class Plan:
         self._layouts = {name: _layout(model, position) for name, model in models.items()}
         # Views come one after the other in `_by_view`, columns in the order of the models' inputs.
         order = [position[view, name] for view, columns in self._by_view.items() for name in columns]
-        self._order = np.argsort(np.array(order, dtype=np.int64))
+        self._order = indices(np.argsort(np.array(order, dtype=np.int64)).tolist())
 
     def campaigns(self, model: str) -> tuple[str, ...]:
         """The campaign types that a model knows."""
@@ -106,47 +111,62 @@ class Plan:
         n = len(next(iter(rows.values())).status)
         parts = [rows[view].matrix(columns) for view, columns in self._by_view.items()]
         raw = np.concatenate(parts, axis=1)[:, self._order] if parts else np.empty((n, 0), dtype=np.float32)
-        return Known(raw, self._standings(rows, raw, at_us), rows)
+        each = np.isfinite(raw)
+        finite = None if each.all() else each
+        return Known(raw, finite, self._standings(rows, n, finite, at_us), rows)
 
-    def matrix(self, model: str, raw: Floats, campaign: str | None = None) -> Floats:
+    def matrix(self, model: str, known: Known, campaign: str | None = None) -> Floats:
         """A model's inputs, whatever is null or not finite replaced by its default.
 
         Args:
             model: a model's name.
-            raw: `Known.raw`.
+            known: what was read of N customers.
             campaign: the request's campaign type, one of `campaigns(model)`.
 
         Returns:
             float32, shape (N, len(model.inputs)), finite.
         """
         layout = self._layouts[model]
-        values = raw[:, layout.source]
-        full = np.empty((len(raw), len(layout.at) + len(layout.campaigns)), dtype=np.float32)
-        full[:, layout.at] = np.where(np.isfinite(values), values, layout.defaults)
+        values = known.raw[:, layout.source]
+        if known.finite is not None:
+            values = np.where(known.finite[:, layout.source], values, layout.defaults)
+        if not layout.campaigns and isinstance(layout.at, slice):
+            return np.ascontiguousarray(values)
+        full = np.empty((len(values), len(layout.defaults) + len(layout.campaigns)), dtype=np.float32)
+        full[:, layout.at] = values
         for kind, column in layout.campaigns.items():
             full[:, column] = kind == campaign
         return full
 
-    def fresh(self, model: str, raw: Floats) -> npt.NDArray[np.bool_]:
-        """Of which customers a model reads any feature at all: shape (N,); of the others it would see defaults alone.
+    def fresh(self, model: str, known: Known) -> Sequence[bool]:
+        """Of which of N customers a model reads any feature at all; of the others it would see defaults alone.
 
         Args:
             model: a model's name.
-            raw: `Known.raw`.
+            known: what was read of them.
         """
-        return np.asarray(np.isfinite(raw[:, self._layouts[model].source]).any(axis=1))
+        layout = self._layouts[model]
+        if known.finite is None:
+            return [len(layout.defaults) > 0] * len(known.raw)
+        return list(np.asarray(known.finite[:, layout.source].any(axis=1)).tolist())
 
-    def _standings(self, rows: Mapping[str, ViewRows], raw: Floats, at_us: int) -> Sequence[Standing]:
-        statuses = list(zip(*[rows[request.view].statuses for request in self.requests], strict=True))
-        events = list(zip(*[rows[request.view].events for request in self.requests], strict=True))
+    def _standings(
+        self, rows: Mapping[str, ViewRows], n: int, finite: npt.NDArray[np.bool_] | None, at_us: int
+    ) -> Sequence[Standing]:
+        every = [rows[request.view] for request in self.requests]
+        if finite is None and every and all(each.present for each in every):
+            return [Standing("ok", age_s, ()) for age_s in _ages_s(every, n, at_us)]
+        statuses, events = [each.statuses for each in every], [each.events for each in every]
         imputed: dict[int, list[str]] = {}
-        for i, column in np.argwhere(~np.isfinite(raw)).tolist():
+        for i, column in () if finite is None else np.argwhere(~finite).tolist():
             imputed.setdefault(i, []).append(self._names[column])
         return [
             self._explain(status, event, imputed.get(i), at_us)
             if any(status)
             else Standing("ok", _age_s(event, at_us), _imputed(imputed.get(i)))
-            for i, (status, event) in enumerate(zip(statuses, events, strict=True))
+            for i, (status, event) in enumerate(
+                zip(zip(*statuses, strict=True), zip(*events, strict=True), strict=True)
+            )
         ]
 
     def _explain(
@@ -195,8 +215,8 @@ def requests(services: Mapping[str, Service], columns: Iterable[tuple[str, str]]
 def _layout(model: Model, position: Mapping[tuple[str, str], int]) -> _Layout:
     numeric = [(i, each) for i, each in enumerate(model.inputs) if each.view != CAMPAIGN]
     return _Layout(
-        at=np.array([i for i, _ in numeric], dtype=np.int64),
-        source=np.array([position[each.view, each.name] for _, each in numeric], dtype=np.int64),
+        at=indices([i for i, _ in numeric]),
+        source=indices([position[each.view, each.name] for _, each in numeric]),
         defaults=np.array([each.default for _, each in numeric], dtype=np.float32),
         campaigns={each.name: i for i, each in enumerate(model.inputs) if each.view == CAMPAIGN},
     )
@@ -211,10 +231,24 @@ def _of_view(request: ViewRequest, status: RowStatus, age_s: float) -> str:
     return f"{request.view} has no row"
 
 
+def _ages_s(views: Sequence[ViewRows], n: int, at_us: int) -> list[float | None]:
+    """`_age_s` of N customers who have a row in every view."""
+    if n > FEW:
+        oldest = np.minimum.reduce([view.event_us for view in views])
+        if oldest.all():
+            return list((_rounded(np.maximum(at_us - oldest, 0)) / _KILO).tolist())
+    return [_age_s(each, at_us) for each in zip(*[view.events for view in views], strict=True)]
+
+
 def _age_s(events: Sequence[int], at_us: int) -> float | None:
     """Of the oldest row there is."""
-    oldest = min(filter(None, events), default=None)
-    return None if oldest is None else round(max(0, at_us - oldest) / 1e6, 3)
+    oldest = min(events) or min(filter(None, events), default=0)
+    return _rounded(max(0, at_us - oldest)) / _KILO if oldest else None
+
+
+def _rounded(us: Any) -> Any:
+    """Microseconds to the nearest millisecond; in whole numbers, so that one customer's is what a batch's is."""
+    return (us + _KILO // 2) // _KILO
 
 
 def _imputed(features: Sequence[str] | None) -> tuple[str, ...]:

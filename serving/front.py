@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from inspect import signature
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 from litestar import Litestar
@@ -25,22 +26,29 @@ from serving import problems
 from serving.audit import Journal
 from serving.lock.caller import STATE
 from serving.lock.gate import Gate
+from serving.lock.purposes import Purposes
+from serving.lock.routes import plain
 from serving.sight import Sight
-from serving.sight.metrics import ENCODE
+from serving.sight.metrics import BODY, DECODE, ENCODE, JOURNAL, LOCK, SEND
 from serving.sight.sight import GONE
 
 _log: Final = logging.getLogger(__name__)
 
 DECODER: Final = "decoder"
 """The option of a handler that says how its body is read."""
+PURPOSES: Final = "purposes"
+"""Where the application's state keeps `Purposes`."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 _JSON: Final = (b"content-type", b"application/json")
 _REQUEST_ID: Final = b"x-request-id"
-"""HAProxy gives one to a request that has none."""
+"""Either proxy gives one to a request that has none."""
+_LONGEST_ID: Final = 128
 _UNROUTED: Final = "other"
 _BODY_S: Final = 10.0
 """For a body to come: one that drips in holds a place that others want."""
+CUSTOMERS: Final = "/v1/customers/"
+"""What paths begin with that name a customer."""
 _CALLS: Final = "/v1/"
 """What paths begin with whose answers take time."""
 
@@ -92,6 +100,7 @@ class Front:
         self._in_hand = 0
         self._sight = sight or Sight()
         self._state: State = app.state
+        self._purposes: Purposes = app.state.get(PURPOSES) or Purposes()
         self._quick: Mapping[str, _Quick] = dict(_quick(app))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,9 +110,9 @@ class Front:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
-        if path not in self._quick and (path.endswith("/") or "//" in path):
-            # Litestar takes them for the same path, so they must be one for the lock and the log too.
-            path = scope["path"] = "/" + "/".join(filter(None, path.split("/")))
+        if path not in self._quick:
+            # Litestar takes some paths for the same, so they must be one for the lock and the log too.
+            path = scope["path"] = plain(_sent(scope) if path.startswith(CUSTOMERS) else path)
         quick = self._quick.get(path) if method == "POST" else None
         counted = path.startswith(_CALLS)
         self._in_hand += counted
@@ -115,6 +124,7 @@ class Front:
                     raise problems.busy()
                 if self._gate is not None:
                     _admit(self._gate, scope)
+                    self._sight.stage(LOCK, begun[0])
                 if quick is not None:
                     answer = await self._answer(quick, scope, receive)
             except _GoneError:
@@ -124,7 +134,9 @@ class Front:
             if answer is None:
                 await self._app(scope, receive, told)
             else:
+                answered = time.perf_counter()
                 await _send(told, *answer)
+                self._sight.stage(SEND, answered)
         finally:
             self._in_hand -= counted
             # Only Litestar finds out which of its routes it is: a path may hold a customer's id.
@@ -139,11 +151,16 @@ class Front:
         """
         if self._journal is not None:
             self._journal.require()
-        data = problems.decode(await _body(scope, receive), quick.decoder)
+        began = time.perf_counter()
+        sent = await _body(scope, receive)
+        came = self._sight.stage(BODY, began)
+        data = self._purposes.settle(scope, problems.decode(sent, quick.decoder))
+        self._sight.stage(DECODE, came)
         answer = await quick.handle(data, self._state)
+        handled = time.perf_counter()
         if self._journal is not None:
             self._journal.answered(scope, quick.path, data, answer)
-        handled = time.perf_counter()
+            handled = self._sight.stage(JOURNAL, handled)
         body = _ENCODER.encode(answer)
         self._sight.stage(ENCODE, handled)
         return quick.status, body, ()
@@ -174,6 +191,12 @@ def _admit(gate: Gate, scope: Any) -> None:
     scope.setdefault("state", {})[STATE] = caller
 
 
+def _sent(scope: Any) -> str:
+    """A request's path as it was sent, percent-encoded: an id may hold any character, a slash too."""
+    sent: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    return sent.partition(b"?")[0].decode("latin-1")
+
+
 def template(scope: Scope) -> str:
     """A request's route, once it is known; paths that are nobody's are one."""
     known: Any = scope
@@ -190,10 +213,11 @@ def refusal(error: Exception, path: str, route: str, headers: Iterable[tuple[byt
         route: for the log, which is to name no customer.
         headers: of the request.
     """
-    status, answer = problems.answer(error, path)
+    asked = next((value.decode("latin-1")[:_LONGEST_ID] for name, value in headers if name == _REQUEST_ID), "")
+    status, answer = problems.answer(error, path, asked)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, HTTPException):
-        asked = next((value.decode("latin-1") for name, value in headers if name == _REQUEST_ID), None)
-        _log.error("%s failed.", route, exc_info=error, extra={"route": route, "status": status, "request_id": asked})
+        extra = {"route": route, "status": status, "request_id": asked or None}
+        _log.error("%s failed.", route, exc_info=error, extra=extra)
     told = error.headers if isinstance(error, HTTPException) else None
     return status, _ENCODER.encode(answer), [(name.encode(), value.encode()) for name, value in (told or {}).items()]
 

@@ -6,10 +6,11 @@ uvicorn --factory serving.http:from_env
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Annotated, Any, Final
+from urllib.parse import unquote
 
 import msgspec
 from litestar import Litestar, Request, Response, get, post
@@ -48,12 +49,13 @@ from serving import problems
 from serving.audit import Journal, caller_of
 from serving.consent import Listener, keep_up
 from serving.docs import DocsPage
-from serving.events import Receiver
-from serving.front import DECODER, Front, refusal, template
+from serving.events import Receiver, named
+from serving.front import CUSTOMERS, DECODER, PURPOSES, Front, refusal, template
 from serving.live import Live
 from serving.lock.caller import STATE
 from serving.lock.opening import open_lock
 from serving.lock.policy import AUTO, ON
+from serving.lock.purposes import Purposes
 from serving.openapi import complete
 from serving.reading import connect, ping
 from serving.scoring import UnknownCampaignError
@@ -86,7 +88,7 @@ CampaignType = Annotated[
 
 PurposeParameter = Annotated[str, QueryParameter(name="purpose", description="What the answer is for.")]
 _DOCUMENT: Final = "document"
-_PORTRAIT: Final = "/v1/customers"
+_PURPOSE: Final = "purpose"
 
 
 class TypedRequest(Request[Any, Any, Any]):
@@ -126,18 +128,30 @@ def build(settings: Settings, compute: Compute | None = None) -> Front:
             device_reason=device.reason,
             redis=state,
             refused=live.refused,
+            search=live.engine.search,
         )
 
     async def health() -> Health:
         ready = await readiness()
-        return Health(ready.bundle, ready.device, ready.refused, ready.status == "ready")
+        return Health(
+            ready.bundle,
+            ready.device,
+            ready.refused,
+            ready.status == "ready",
+            live.waits,
+            live.fell_back,
+            journal.failing,
+            journal.waiting,
+            journal.lost,
+        )
 
     async def told() -> str:
         return await sight.text(await health())
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(each) for each in (live.watch(), keep_up(settings), sight.run(health))]
+        watching = (live.watch(), keep_up(settings, sight.kept_up), sight.run(health))
+        tasks = [asyncio.create_task(each) for each in watching]
         try:
             journal.start()
             async with lock.watching() if lock is not None else nullcontext():
@@ -179,6 +193,7 @@ def build(settings: Settings, compute: Compute | None = None) -> Front:
                 "receiver": Receiver(settings, client),
                 "listener": Listener(settings, client),
                 "journal": journal,
+                PURPOSES: Purposes(settings.purpose_required == ON, None if lock is None else lock.denials),
             }
         ),
         openapi_config=OpenAPIConfig(
@@ -247,7 +262,7 @@ async def similar_items(data: JSONBody[SimilarRequest], state: State) -> Similar
     under the same filters as recommendations. An unknown item is answered with an empty list.
     """
     problems.check_items(len(data.item_ids))
-    return await _live(state).engine.similar_items(data)
+    return await _live(state).similar_items(data)
 
 
 @post(
@@ -277,8 +292,12 @@ async def events(data: JSONBody[EventsRequest], request: Request[Any, Any, Any],
     the view `live` within milliseconds and lands them with the raw tables. An event that is sent
     twice under one id counts once.
     """
+    journal: Journal = state["journal"]
+    journal.require()
     receiver: Receiver = state["receiver"]
-    return await receiver.receive(data, *_whence(request))
+    answer = await receiver.receive(data, *_whence(request))
+    _note(state, request, SERVICE, named(data), "")
+    return answer
 
 
 @post(
@@ -296,7 +315,7 @@ async def consent(data: JSONBody[ConsentRequest], request: Request[Any, Any, Any
     receiver.require_here(*_whence(request), request.url.path)
     listener: Listener = state["listener"]
     answer = await listener.hear(data)
-    _note(state, request, request.url.path, data.purpose, data.customer_id, "")
+    _note(state, request, data.purpose, (data.customer_id,), "")
     return answer
 
 
@@ -314,8 +333,12 @@ async def contact(data: JSONBody[ContactRequest], request: Request[Any, Any, Any
     receiver: Receiver = state["receiver"]
     receiver.require_here(*_whence(request), request.url.path)
     listener: Listener = state["listener"]
+    journal: Journal = state["journal"]
+    journal.require()
+    purposes: Purposes = state[PURPOSES]
+    data = purposes.settle(request.scope, data)
     answer = await listener.count(data)
-    _note(state, request, request.url.path, data.purpose, data.customer_id, "")
+    _note(state, request, data.purpose, (data.customer_id,), "")
     return answer
 
 
@@ -331,19 +354,22 @@ async def portrait(
     campaign_type: CampaignType = None,
     purpose: PurposeParameter = SERVICE,
 ) -> Portrait:
-    """Every feature of the customer by view, with its age, beside the segment and the scores. An id
-    that is written like an integer comes back as one.
+    """Every feature of the customer by view, with its age, beside the segment and the scores. The id
+    is percent-encoded, a slash as `%2F`; one that is written like an integer comes back as one.
     """
     journal: Journal = state["journal"]
     journal.require()
-    outside = int(customer_id) if _INTEGER.fullmatch(customer_id) else customer_id
+    purposes: Purposes = state[PURPOSES]
+    purpose = purposes.choose(request.scope, purpose, _PURPOSE)
+    name = unquote(customer_id)
+    outside = int(name) if _INTEGER.fullmatch(name) else name
     try:
         answer = await _live(state).portrait(outside, campaign_type, purpose)
     except UnknownCampaignError as error:
         raise problems.unknown_campaign(error, "campaign_type") from None
     except UnknownPurposeError as error:
-        raise problems.unknown_purpose(error, "purpose") from None
-    _note(state, request, _PORTRAIT, purpose, outside, answer.bundle)
+        raise problems.unknown_purpose(error, _PURPOSE) from None
+    _note(state, request, purpose, (outside,), answer.bundle)
     return answer
 
 
@@ -361,7 +387,7 @@ async def readyz(request: Request[Any, Any, Any], state: State) -> Ready:
         return ready  # the lock is off
     # Anybody may ask, for the sake of load balancers; the reasons, which may name files, are for the server's log.
     refused = None if ready.refused is None else "See the server's log."
-    return msgspec.structs.replace(ready, device_reason="", refused=refused)
+    return msgspec.structs.replace(ready, device_reason="", refused=refused, search="")
 
 
 @get("/metrics", include_in_schema=False)
@@ -385,11 +411,14 @@ async def home() -> Redirect:
 
 
 def _note(
-    state: State, request: Request[Any, Any, Any], route: str, purpose: str, customer: int | str, bundle: str
+    state: State, request: Request[Any, Any, Any], purpose: str, customers: Sequence[int | str], bundle: str
 ) -> None:
-    """Write down who asked for one customer."""
+    """Write down who asked for customers, or told of them."""
     journal: Journal = state["journal"]
-    journal.note(caller_of(request.scope), route, purpose, 200, (customer,), bundle, request.scope["headers"])
+    path: str = request.scope["path"]
+    route = CUSTOMERS.rstrip("/") if path.startswith(CUSTOMERS) else path
+    if customers:
+        journal.note(caller_of(request.scope), route, purpose, 200, customers, bundle, request.scope["headers"])
 
 
 def _whence(request: Request[Any, Any, Any]) -> tuple[str | None, str | None]:

@@ -80,23 +80,30 @@ class Scorer:
             return []
         known = self._plan.know(rows, at_us)
         asked = [name for name in self._probabilities if campaign is not None or name not in self._asking]
-        fresh = {name: self._plan.fresh(name, known.raw).tolist() for name in (*self._labelled, *asked)}
-        answers = {name: self._probability(name, known, campaign, fresh[name]) for name in asked}
+        fresh = {name: self._plan.fresh(name, known) for name in (*self._labelled, *asked)}
+        unasked = [None] * len(ids)
+        columns = [
+            self._probability(name, known, campaign, fresh[name]) if name in fresh else unasked
+            for name in self._probabilities
+        ]
+        scores = zip(*columns, strict=True) if columns else [()] * len(ids)
         labels = self._labels(known, fresh)
         notes = () if campaign is not None else self._unasked
         unfounded = _unfounded(fresh, len(ids))
         return [
             Score(
-                customer_id=outside,
-                status=standing.status,
-                segment=label,
-                scores={name: answers[name][i] if name in answers else None for name in self._probabilities},
-                features_age_s=standing.age_s,
-                notes=standing.with_notes(*unfounded[i], *notes),
+                outside,
+                standing.status,
+                label,
+                dict(zip(self._probabilities, answers, strict=True)),
+                standing.age_s,
+                [*standing.notes, *why, *notes],
             )
             if standing.status != "cold"
             else self._without(outside, standing)
-            for i, (outside, standing, label) in enumerate(zip(ids, known.standings, labels, strict=True))
+            for outside, standing, label, answers, why in zip(
+                ids, known.standings, labels, scores, unfounded, strict=True
+            )
         ]
 
     def unavailable(self, ids: Sequence[int | str], reason: str) -> list[Score]:
@@ -111,7 +118,7 @@ class Scorer:
     def segment(self, rows: Mapping[str, ViewRows], at_us: int) -> list[SegmentAnswer | None]:
         """N customers' segments; None where rows are missing, stale or damaged, or say nothing."""
         known = self._plan.know(rows, at_us)
-        fresh = {name: self._plan.fresh(name, known.raw).tolist() for name in self._labelled}
+        fresh = {name: self._plan.fresh(name, known) for name in self._labelled}
         return [
             label if standing.status == "ok" else None
             for standing, label in zip(known.standings, self._labels(known, fresh), strict=True)
@@ -120,14 +127,14 @@ class Scorer:
     def _probability(
         self, name: str, known: Known, campaign: str | None, fresh: Sequence[bool]
     ) -> Sequence[float | None]:
-        answer = self._runtime.run(name, self._plan.matrix(name, known.raw, campaign))
+        answer = self._runtime.run(name, self._plan.matrix(name, known, campaign))
         rounded: list[float] = np.round(answer.astype(np.float64), _DIGITS).tolist()
         return _where(fresh, rounded)
 
     def _labels(self, known: Known, fresh: Mapping[str, Sequence[bool]]) -> Sequence[SegmentAnswer | None]:
         if not self._labelled:
             return [None] * len(known.raw)
-        labels = self._runtime.run(names.SEGMENTS, self._plan.matrix(names.SEGMENTS, known.raw)).tolist()
+        labels = self._runtime.run(names.SEGMENTS, self._plan.matrix(names.SEGMENTS, known)).tolist()
         return _where(fresh[names.SEGMENTS], [self._segments.get(label) for label in labels])
 
     def _without(self, outside: int | str, standing: Standing) -> Score:

@@ -10,7 +10,8 @@ from feature_repo import store
 from feature_repo.mart import manifest
 from feature_repo.warehouse import tables
 from motherlode import names
-from motherlode.bundle import CAMPAIGN, Bundle, Model
+from motherlode.bundle import Bundle
+from motherlode.manifest import CAMPAIGN, Model
 from motherlode.online.reader import ViewRequest
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings

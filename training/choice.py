@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from motherlode.bundle import Input
 from motherlode.compute import Compute
+from motherlode.manifest import Input
 from training import evaluate, scorer
 from training.inputs import learn, matrix
 from training.labels import LABEL

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from motherlode.bundle import Quality
+from motherlode.manifest import Quality
 
 BINS: Final = 10
 TOP: Final = 0.1

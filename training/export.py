@@ -15,8 +15,8 @@ import onnx
 import xgboost
 from onnx import TensorProto, helper, numpy_helper
 
-from motherlode.bundle import CAMPAIGN, Input
 from motherlode.errors import BundleError
+from motherlode.manifest import CAMPAIGN, Input
 from training.scorer import Linear, Scorer
 from training.segmenter import DEVIATIONS, Segmenter
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import polars as pl
 
 from motherlode import names
-from motherlode.bundle import Input, Quality
 from motherlode.compute import Compute
+from motherlode.manifest import Input, Quality
 from training import choice, evaluate, scorer
 from training.choice import Choice, Fold
 from training.evaluate import Evidence, Metric, Scores

@@ -14,10 +14,10 @@ from feature_repo import store
 from feature_repo.mart import manifest
 from feature_repo.warehouse import lineage
 from feature_repo.warehouse import tables as integrated
-from motherlode import __version__, bundle, names
-from motherlode.bundle import Manifest
+from motherlode import __version__, bundle, bundles, names
 from motherlode.compute import Compute
 from motherlode.errors import BundleError, DataError
+from motherlode.manifest import Manifest, Quality
 from motherlode.settings import Settings
 from training import churn, labels, publish, response, segments
 from training.evaluate import Evidence
@@ -154,9 +154,9 @@ def _origin(settings: Settings) -> Origin:
 
 def _still_valid(settings: Settings, compute: Compute, origin: Origin) -> Path | None:
     """A whole bundle of this origin, these libraries and this device: the current one, else the newest."""
-    newest_first = [settings.models / version for version in reversed(bundle.versions(settings.models))]
+    newest_first = [settings.models / version for version in reversed(bundles.versions(settings.models))]
     with suppress(BundleError):
-        newest_first.insert(0, bundle.current(settings.models))
+        newest_first.insert(0, bundles.current(settings.models))
     for folder in newest_first:
         with suppress(BundleError):
             manifest = bundle.load(folder).manifest
@@ -205,7 +205,7 @@ def _prefixed(settings: Settings, view: str, features: Sequence[str]) -> pl.Lazy
 
 def _recommender(
     frames: _Frames, segmentation: Segmentation, compute: Compute, advance: Callable[[str], None]
-) -> tuple[Recommender, tuple[bundle.Quality, ...]]:
+) -> tuple[Recommender, tuple[Quality, ...]]:
     transactions, items = frames.tables[names.TRANSACTIONS], frames.tables[names.ITEMS]
     fitted = two_tower.fit(
         transactions,

@@ -6,8 +6,8 @@ from typing import Final
 import polars as pl
 
 from motherlode import names
-from motherlode.bundle import Popular
 from motherlode.errors import DataError
+from motherlode.manifest import Popular
 
 SEGMENT: Final = "segment"
 """The column of the segments frame that holds a customer's segment id."""

@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from motherlode import names
-from motherlode.bundle import Model
 from motherlode.compute import Compute
 from motherlode.errors import DataError
+from motherlode.manifest import Model
 from training import choice, evaluate, export, holdout
 from training.choice import Fold
 from training.evaluate import Evidence, Scores

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from motherlode.bundle import Model, Quality
+from motherlode.manifest import Model, Quality
 
 __all__ = ["Fitted", "Quality"]
 

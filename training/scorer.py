@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
-from motherlode.bundle import CAMPAIGN, Input
 from motherlode.compute import Compute, room
+from motherlode.manifest import CAMPAIGN, Input
 from training.ranks import Floats, Ranks
 
 _TREES: Final = {

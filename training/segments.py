@@ -18,9 +18,9 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from motherlode import names
-from motherlode.bundle import Input, Model, Quality, Segment
 from motherlode.compute import Compute, room
 from motherlode.errors import DataError
+from motherlode.manifest import Input, Model, Quality, Segment
 from training import export, naming
 from training.inputs import label, learn, matrix
 from training.ranks import Floats

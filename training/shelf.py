@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from motherlode import names
-from motherlode.bundle import ItemTable
+from motherlode.manifest import ItemTable
 from training.popular import popularity
 
 _SALES: Final = 20

@@ -23,8 +23,8 @@ from benchmarks.online import Server
 from benchmarks.peers.models import Models
 from benchmarks.peers.stock import SERVICE
 from motherlode import names, packed, redis_server
-from motherlode.bundle import Input, ItemTable, Model, Popular, Segment, Service, Tower
 from motherlode.compute import Compute
+from motherlode.manifest import Input, ItemTable, Model, Popular, Segment, Service, Tower
 from motherlode.online.reader import ViewRequest
 from motherlode.online.tombstones import Tombstones
 from motherlode.online.writer import OnlineWriter, Target

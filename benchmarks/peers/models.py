@@ -19,8 +19,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from motherlode import names
-from motherlode.bundle import Input, Model
 from motherlode.compute import Compute, room
+from motherlode.manifest import Input, Model
 from training import export, scorer
 from training.result import Fitted
 from training.scorer import Recipe, Scorer

@@ -149,6 +149,10 @@ class FewRows(ViewRows):
     def event_us(self) -> npt.NDArray[np.int64]:
         return np.array(self._events, dtype=np.int64)
 
+    @property
+    def present(self) -> bool:
+        return not any(self._statuses)
+
     @cached_property
     def columns(self) -> Mapping[str, Values]:
         return _Columns(self._asked, self._by_column)

@@ -202,8 +202,8 @@ class Places:
                 runs[-1] = Run(stored, dtype, last.offset, last.start, at + 1)
             else:
                 runs.append(Run(stored, dtype, offset, at, at + 1))
-        flags = _indices([self.flag[names[i]] for i in order if names[i] in self.flag])
-        positions = _indices([self.position[name] for name in names])
+        flags = indices([self.flag[names[i]] for i in order if names[i] in self.flag])
+        positions = indices([self.position[name] for name in names])
         back = None if order == sorted(order) else np.argsort(np.array(order, dtype=np.int64))
         wide = any(run.stored == np.float64 for run in runs)
         return Block(tuple(runs), runs[-1].stop if runs else 0, flags, positions, back, wide)
@@ -213,7 +213,8 @@ class Places:
         return (True, self.flag[name]) if name in self.flag else (False, self._number[name][1])
 
 
-def _indices(places: Sequence[int]) -> Indices:
+def indices(places: Sequence[int]) -> Indices:
+    """Places as NumPy reads them fastest."""
     if places and list(places) == list(range(places[0], places[0] + len(places))):
         return slice(places[0], places[0] + len(places))
     return np.array(places, dtype=np.int64)

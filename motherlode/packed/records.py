@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 from zlib import crc32
 
 import numpy as np
@@ -66,11 +66,15 @@ class ManyRows(ViewRows):
 
     @property
     def statuses(self) -> list[int]:
-        return list(self._status.tolist())
+        return cast(list[int], self._status.tolist())
 
     @property
     def events(self) -> list[int]:
-        return list(self._event_us.tolist())
+        return cast(list[int], self._event_us.tolist())
+
+    @property
+    def present(self) -> bool:
+        return not self._status.any()
 
     @cached_property
     def columns(self) -> Mapping[str, Values]:

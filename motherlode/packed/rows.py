@@ -54,6 +54,11 @@ class ViewRows(ABC):
     def events(self) -> list[int]:
         """`event_us` as a list."""
 
+    @property
+    @abstractmethod
+    def present(self) -> bool:
+        """Whether all are PRESENT."""
+
     @abstractmethod
     def matrix(self, names: Sequence[str]) -> npt.NDArray[np.float32]:
         """Numeric columns side by side, shape (N, len(names)), float32, NaN where null.

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from feature_repo.warehouse import demo, state, tables
-from motherlode import bundle
+from motherlode import bundles
 from motherlode.bundle import sha256
 from motherlode.cli.main import main
 from motherlode.settings import Settings
@@ -99,6 +99,6 @@ def test_an_upgraded_home_serves_the_same_answers(
     drop = ["event_timestamp"]
     before, after = (pl.read_parquet(folder / f"{name}.parquet").drop(drop) for name in ("before", "after"))
     assert after.equals(before), "the same customers, segments and scores"
-    assert bundle.current(settings.models).name == bundle.current(folder / ".motherlode" / "models").name
+    assert bundles.current(settings.models).name == bundles.current(folder / ".motherlode" / "models").name
     online = [line for line in shell(f"motherlode status {at_home}").splitlines() if line.split()[:1] == ["rfm"]]
     assert " 200 " in online[0], "every customer's row is online"

@@ -37,6 +37,8 @@ def test_a_keyword_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> No
         ("MOTHERLODE_PORT", "70000", "Port 70000"),
         ("MOTHERLODE_DEVICE", "tpu", "Device 'tpu' is unknown"),
         ("MOTHERLODE_PROJECT", "a/b", "Project 'a/b' is not a name"),
+        ("MOTHERLODE_RANK_BUDGET_S", "0", "MOTHERLODE_RANK_BUDGET_S is 0"),
+        ("MOTHERLODE_PURPOSE_REQUIRED", "yes", "MOTHERLODE_PURPOSE_REQUIRED is 'yes'"),
     ],
 )
 def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str) -> None:

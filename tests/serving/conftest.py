@@ -18,8 +18,23 @@ import pytest
 import redis
 from onnx import TensorProto, helper, numpy_helper
 
-from motherlode import bundle, names, packed
-from motherlode.bundle import Input, ItemTable, Manifest, Model, Popular, Segment, Service, Tower
+from motherlode import bundle, bundles, names, packed
+from motherlode.manifest import (
+    ANSWERS,
+    FORMAT,
+    ITEM_TABLE,
+    ITEM_VECTORS,
+    POPULAR,
+    REPORT,
+    Input,
+    ItemTable,
+    Manifest,
+    Model,
+    Popular,
+    Segment,
+    Service,
+    Tower,
+)
 from motherlode.online.keys import row_key
 from motherlode.online.reader import ViewRequest, now_us
 from motherlode.online.tombstones import Tombstones
@@ -161,18 +176,18 @@ def bundle_files(shift: float = 0.0, **changes: Any) -> dict[str, bytes]:
         "response.onnx": probability_onnx(RESPONSE_WEIGHTS),
         "inactive_28d.onnx": probability_onnx(inactive),
         "user_tower.onnx": tower_onnx(np.vstack([np.zeros((1, DIM), np.float32), item_vectors()])),
-        bundle.ITEM_VECTORS: _npy(item_vectors()),
-        bundle.ITEM_TABLE: msgspec.json.encode(table),
-        bundle.POPULAR: msgspec.json.encode(popular),
-        bundle.ANSWERS: archive.getvalue(),
-        bundle.REPORT: b"<html></html>",
+        ITEM_VECTORS: _npy(item_vectors()),
+        ITEM_TABLE: msgspec.json.encode(table),
+        POPULAR: msgspec.json.encode(popular),
+        ANSWERS: archive.getvalue(),
+        REPORT: b"<html></html>",
     }
 
 
 def make_manifest(version: str, project: str) -> Manifest:
     views = {view: ViewRequest(view, schema.columns, TTL_S) for view, schema in SCHEMAS.items()}
     return Manifest(
-        format=bundle.FORMAT,
+        format=FORMAT,
         version=version,
         created_at="2026-01-01T00:00:00+00:00",
         git_revision="",
@@ -217,7 +232,7 @@ class Company:
         """Write a bundle (see `bundle_files`) without looking whether it verifies, and make it current."""
         manifest = make_manifest(version, self.settings.project)
         folder = bundle.write(self.settings.models, manifest, bundle_files(shift, **changes), lambda _: None)
-        bundle.flip(self.settings.models, version)
+        bundles.flip(self.settings.models, version)
         return folder
 
     @cached_property

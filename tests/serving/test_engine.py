@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from motherlode import bundle
+from motherlode import bundle, bundles
 from motherlode.api import Campaign, RecommendRequest, ScoreRequest
 from motherlode.identity import Identity
 from motherlode.runtime import Runtime
@@ -24,7 +24,7 @@ SECRET = "a secret of sixteen bytes"
 def test_with_a_pseudonym_key_outside_ids_go_in_and_out(company: "Company") -> None:
     company.put_customer(Identity(SECRET).join_key(4711))
     settings = replace(company.settings, pseudonym_key=SECRET)
-    loaded = bundle.load(bundle.current(settings.models))
+    loaded = bundle.load(bundles.current(settings.models))
 
     async def run() -> None:
         client = connect(settings)
@@ -52,7 +52,7 @@ def test_while_a_key_is_replaced_customers_are_found_by_either(company: "Company
     settings = replace(
         company.settings, pseudonym_key="the key that comes after", previous_pseudonym_keys=(SECRET, "none")
     )
-    loaded = bundle.load(bundle.current(settings.models))
+    loaded = bundle.load(bundles.current(settings.models))
     ids = ("not yet", "done", "half", "both", "abc", "erased before", "nobody")
 
     async def run() -> None:
@@ -71,7 +71,7 @@ def test_while_a_key_is_replaced_customers_are_found_by_either(company: "Company
 
 def test_an_erased_customer_is_answered_as_if_never_known(company: "Company") -> None:
     company.writer.erase("1", 1)
-    loaded = bundle.load(bundle.current(company.settings.models))
+    loaded = bundle.load(bundles.current(company.settings.models))
 
     async def run() -> None:
         client = connect(company.settings)
@@ -92,7 +92,7 @@ def test_an_erased_customer_is_answered_as_if_never_known(company: "Company") ->
 
 
 def test_a_large_ranking_leaves_the_event_loop_to_others(company: "Company", monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = bundle.load(bundle.current(company.settings.models))
+    loaded = bundle.load(bundles.current(company.settings.models))
     monkeypatch.setattr(module, "_INLINE", 0)
 
     async def run() -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from motherlode.bundle import Input, Model, Service
 from motherlode.errors import BundleError
+from motherlode.manifest import Input, Model, Service
 from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column, Schema, Status, Values, ViewRows, decode, encode
 from serving.features import Plan
@@ -61,11 +61,11 @@ def test_columns_stand_where_each_model_wants_them_and_each_has_its_own_default(
         "b": view([Status.PRESENT] * 3, [7, 7, 7], u=[30.0, 31.0, float("nan")]),
     }
     known = plan().know(rows, NOW)
-    first = plan().matrix("first", known.raw, "T")
+    first = plan().matrix("first", known, "T")
     assert first.tolist() == [[30, 10, 1, 20], [31, 1, 1, 21], [9, 1, 1, 2]]
     assert first.dtype == np.float32
-    assert plan().matrix("first", known.raw)[:, 2].tolist() == [0, 0, 0], "no campaign"
-    assert plan().matrix("second", known.raw).tolist() == [[10], [5], [5]]
+    assert plan().matrix("first", known)[:, 2].tolist() == [0, 0, 0], "no campaign"
+    assert plan().matrix("second", known).tolist() == [[10], [5], [5]]
 
 
 def test_nulls_leave_the_status_and_are_named() -> None:

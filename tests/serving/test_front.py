@@ -44,6 +44,23 @@ def test_what_is_more_than_it_can_hold_is_refused_at_once_and_the_rest_is_answer
     asyncio.run(run())
 
 
+def test_a_refusal_names_its_request_whichever_way_it_goes(company: "Company") -> None:
+    app = build(company.settings)
+
+    async def run() -> None:
+        async with client(app) as asked:
+            for method, path, body in (
+                ("POST", "/v1/score", {}),
+                ("GET", "/nowhere", None),
+                ("GET", "/v1/score", None),
+            ):
+                named = await asked.request(method, path, json=body, headers={"x-request-id": "r-7" + "x" * 200})
+                assert named.json()["request_id"] == ("r-7" + "x" * 200)[:128], path
+                assert "request_id" not in (await asked.request(method, path, json=body)).json()
+
+    asyncio.run(run())
+
+
 def test_every_call_counts_for_what_it_can_hold_by_whatever_path_it_comes(company: "Company") -> None:
     app = build(replace(company.settings, max_in_hand=1, redis_budget_s=0.5))
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from motherlode import bundle, names
+from motherlode import bundle, bundles, names
 from motherlode.online.reader import ViewRequest
 from motherlode.packed import Column, Schema, decode, encode
 from motherlode.packed import Values as Packed
@@ -93,7 +93,7 @@ def test_what_is_no_number_is_null() -> None:
 
 
 def test_a_service_that_is_not_there_is_refused_naming_those_there_are(company: "Company") -> None:
-    lookup = Lookup(bundle.load(bundle.current(company.settings.models)))
+    lookup = Lookup(bundle.load(bundles.current(company.settings.models)))
     lookup.check(names.SCORING)
     with pytest.raises(UnknownServiceError, match="'nothing' is none") as refused:
         lookup.check("nothing")

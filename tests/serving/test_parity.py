@@ -15,7 +15,7 @@ from feature_repo.mart import manifest
 from feature_repo.mart.manifest import Built, Manifest, Piece
 from feature_repo.warehouse import state
 from feature_repo.warehouse.state import Integrated, Load, Part, State
-from motherlode import bundle, names
+from motherlode import bundle, bundles, names
 from motherlode.api import Campaign, Score, ScoreRequest
 from motherlode.bundle import sha256
 from motherlode.runtime import Runtime
@@ -50,7 +50,7 @@ def both(company: "Company") -> Iterator[tuple[dict[int, dict[str, Any]], dict[i
         for view, (age_s, values) in views.items():
             company.put(view, str(customer), age_s, **values)
     write_home(company, now)
-    loaded = bundle.load(bundle.current(company.settings.models))
+    loaded = bundle.load(bundles.current(company.settings.models))
     batch = score_all(company.settings, loaded, "Type A", now)
 
     async def ask() -> list[Score]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from motherlode import bundle
+from motherlode import bundle, bundles
 from motherlode.api import RecommendRequest, ScoreRequest
 from motherlode.errors import StoreError
 from motherlode.online.keys import schema_key
@@ -31,7 +31,7 @@ ONE = ScoreRequest((1,))
 @asynccontextmanager
 async def engine(company: "Company", settings: Settings | None = None) -> AsyncIterator[Engine]:
     settings = settings or company.settings
-    loaded = bundle.load(bundle.current(company.settings.models))
+    loaded = bundle.load(bundles.current(company.settings.models))
     client = connect(settings)
     try:
         yield Engine(settings, loaded, Runtime(loaded), client)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from motherlode import bundle
+from motherlode import bundle, bundles
 from motherlode.api import Campaign, Score, ScoreAnswer, ScoreRequest
 from motherlode.runtime import Runtime
 from serving.engine import Engine
@@ -23,7 +23,7 @@ Ask = Callable[..., list[Score]]
 @pytest.fixture
 def ask(company: "Company") -> Ask:
     """Scores of customers, by an engine of the company's bundle."""
-    loaded = bundle.load(bundle.current(company.settings.models))
+    loaded = bundle.load(bundles.current(company.settings.models))
 
     async def score(ids: tuple[int | str, ...], campaign: str | None) -> ScoreAnswer:
         client = connect(company.settings)

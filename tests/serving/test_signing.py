@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from motherlode import bundle, signing
-from motherlode.bundle import MANIFEST, MANIFEST_DIGEST
+from motherlode import bundle, bundles, signing
 from motherlode.errors import BundleError
+from motherlode.manifest import MANIFEST, MANIFEST_DIGEST, POPULAR
 from motherlode.settings import Settings
 from serving.live import Live
 from serving.reading import connect
@@ -43,11 +43,21 @@ def test_a_bundle_that_nobody_signed_does_not_start_and_a_signed_one_does(settin
 def _swap_manifest(folder: Path) -> None:
     """As somebody would who can write there and knows how the digest is made, but has no key."""
     manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
-    (folder / bundle.POPULAR).write_bytes(b'{"overall": [], "by_segment": {}}')
-    manifest["files"][bundle.POPULAR] = hashlib.sha256((folder / bundle.POPULAR).read_bytes()).hexdigest()
+    (folder / POPULAR).write_bytes(b'{"overall": [], "by_segment": {}}')
+    manifest["files"][POPULAR] = hashlib.sha256((folder / POPULAR).read_bytes()).hexdigest()
     content = msgspec.json.encode(manifest)
     (folder / MANIFEST).write_bytes(content)
     (folder / MANIFEST_DIGEST).write_text(hashlib.sha256(content).hexdigest() + "\n")
+
+
+def test_what_was_not_verified_is_not_signed(settings: Settings) -> None:
+    """Somebody puts another manifest there between the look at it and the signature."""
+    folder = settings.models / "v1"
+    verified = bundle.read_manifest(folder)
+    _swap_manifest(folder)
+    with pytest.raises(BundleError, match="v1 was changed while it was published"):
+        bundle.sign(folder, OURS, verified)
+    assert not (folder / signing.SIGNATURE).exists()
 
 
 def _other_key(folder: Path) -> None:
@@ -80,9 +90,9 @@ def test_a_newer_bundle_that_is_not_ours_is_refused_and_the_old_one_serves_on(
 
     async def run() -> None:
         client = connect(settings)
-        bundle.flip(settings.models, "v1")
+        bundles.flip(settings.models, "v1")
         served = Live(settings, client)
-        bundle.flip(settings.models, "v2")
+        bundles.flip(settings.models, "v2")
         await served.refresh()
         assert served.refused is not None
         assert served.engine.version == "v1"
@@ -95,14 +105,14 @@ def test_publish_signs_with_the_key_it_is_given_and_refuses_what_would_not_serve
     company: "Company", settings: Settings
 ) -> None:
     company.publish("v2")
-    bundle.flip(settings.models, "v1")
+    bundles.flip(settings.models, "v1")
     with pytest.raises(BundleError, match="v2 is not signed"):
         publish.publish(settings, "v2")
     with pytest.raises(BundleError, match="is signed by the key"):
         publish.publish(replace(settings, signing_key=THEIRS), "v2")
-    assert bundle.current(settings.models).name == "v1"
+    assert bundles.current(settings.models).name == "v1"
     publish.publish(replace(settings, signing_key=OURS), "v2")
-    assert bundle.current(settings.models).name == "v2"
+    assert bundles.current(settings.models).name == "v2"
     assert bundle.load(settings.models / "v2", settings.trusted_keys).manifest.version == "v2"
 
 

@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 from onnx import TensorProto, helper
 
-from motherlode import bundle, names
-from motherlode.bundle import Bundle, Input, ItemTable, Manifest, Model, Popular, Segment, Service, Tower
+from motherlode import names
+from motherlode.bundle import Bundle
+from motherlode.manifest import FORMAT, Input, ItemTable, Manifest, Model, Popular, Segment, Service, Tower
 from motherlode.online.reader import ViewRequest
 from training.batch import score
 
@@ -47,7 +48,7 @@ def scorers(tmp_path: Path) -> Bundle:
         (tmp_path / model.file).write_bytes(graph(model.output, model.inputs))
     views = (ViewRequest("a", (), int(TTL.total_seconds())), ViewRequest("b", (), None))
     manifest = Manifest(
-        format=bundle.FORMAT,
+        format=FORMAT,
         version="v1",
         created_at="",
         git_revision="",

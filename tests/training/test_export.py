@@ -8,9 +8,9 @@ import onnxruntime as ort
 import pytest
 import xgboost
 
-from motherlode.bundle import PROBABILITY_TOLERANCE, Input
 from motherlode.compute import Compute, room
 from motherlode.errors import BundleError
+from motherlode.manifest import PROBABILITY_TOLERANCE, Input
 from training import export, scorer
 from training.scorer import Recipe, Scorer
 from training.segmenter import Segmenter, fit_space

@@ -1,5 +1,6 @@
 """Publishing: what was written is verified once more, made current, and old bundles go."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from motherlode import __version__, bundle
+from motherlode import __version__, bundles
 from motherlode.errors import BundleError
 from motherlode.index import Index
+from motherlode.manifest import ITEM_INDEX, NEIGHBOUR_INDEX, RECALL, Model, Tower
 from motherlode.settings import Settings
 from training import publish
 from training.publish import Recommender
@@ -28,7 +30,7 @@ def test_a_version_that_was_never_written_is_refused_with_those_that_were(tmp_pa
     with pytest.raises(BundleError, match="no bundle 'nonsense'") as caught:
         publish.publish(settings, "nonsense")
     assert "none" in caught.value.remedy
-    assert not (settings.models / bundle.CURRENT).exists()
+    assert not (settings.models / bundles.CURRENT).exists()
 
 
 def test_the_libraries_that_made_a_model_are_named_with_their_versions() -> None:
@@ -56,9 +58,9 @@ def test_a_large_catalogue_gets_an_index_with_its_measured_recall() -> None:
     queries = vectors[draw.integers(0, len(vectors), 120)]
     index, files, why = publish.index_of(recommender(vectors, queries), exact_items=10_000)
     assert index is not None
-    assert (index.file, index.exact_items, index.queries, why) == (bundle.ITEM_INDEX, 10_000, 60, {})
-    assert index.recall >= bundle.RECALL
-    assert Index(files[bundle.ITEM_INDEX]).items == len(vectors)
+    assert (index.file, index.exact_items, index.queries, why) == (ITEM_INDEX, 10_000, 60, {})
+    assert index.recall >= RECALL
+    assert Index(files[ITEM_INDEX]).items == len(vectors)
     assert publish.index_of(recommender(vectors, queries), exact_items=12_000) == (None, {}, {})
 
 
@@ -71,3 +73,29 @@ def test_an_index_that_finds_too_little_is_left_out_with_the_reason() -> None:
     assert why["search index"].endswith("of 8000; every search is exact")
     _, _, why = publish.index_of(recommender(vectors, queries[:99]), exact_items=1000)
     assert why == {"search index": "its recall cannot be measured by 99 customers"}
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_a_large_catalogue_gets_an_index_of_similar_items_measured_by_items(biased: bool) -> None:
+    draw = np.random.default_rng(3)
+    vectors = np.repeat(draw.standard_normal((60, 32), dtype=np.float32), 200, axis=0)
+    vectors += 0.3 * draw.standard_normal(vectors.shape, dtype=np.float32)
+    vectors *= np.exp(draw.standard_normal((len(vectors), 1), dtype=np.float32))
+    if biased:
+        vectors[:, -1] = 50  # by which all of them would be alike
+    tower = Tower(Model("user_tower.onnx", (), "user"), 5, 0.5, biased)
+    made = replace(recommender(vectors, vectors[:0]), tower=tower)
+    index, files, why = publish.similar_index_of(made, exact_items=10_000)
+    assert index is not None
+    assert (index.file, index.exact_items, index.queries, why) == (NEIGHBOUR_INDEX, 10_000, 200, {})
+    assert index.recall >= RECALL
+    assert Index(files[NEIGHBOUR_INDEX]).items == len(vectors)
+    assert publish.similar_index_of(made, exact_items=12_000) == (None, {}, {})
+
+
+def test_an_index_of_similar_items_that_finds_too_little_is_left_out_with_the_reason() -> None:
+    vectors = np.random.default_rng(4).standard_normal((8000, 64), dtype=np.float32)
+    made = replace(recommender(vectors, vectors[:0]), tower=Tower(Model("user_tower.onnx", (), "user"), 5, 0.5))
+    index, files, why = publish.similar_index_of(made, exact_items=1000)
+    assert (index, files) == (None, {})
+    assert why["index of similar items"].endswith("of 8000; they are looked for exactly")

@@ -6,9 +6,9 @@ import onnxruntime as ort
 import polars as pl
 import pytest
 
-from motherlode.bundle import Quality
 from motherlode.compute import Compute
 from motherlode.errors import DataError
+from motherlode.manifest import Quality
 from training import response
 from training.evaluate import Evidence
 from training.result import Fitted

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motherlode.bundle import Input
 from motherlode.compute import Compute
+from motherlode.manifest import Input
 from training import scorer
 from training.evaluate import auc
 from training.scorer import Recipe

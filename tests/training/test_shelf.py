@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from motherlode.bundle import ItemTable
+from motherlode.manifest import ItemTable
 from training.shelf import stock_up
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from motherlode.bundle import Quality, Segment
 from motherlode.errors import DataError
+from motherlode.manifest import Quality, Segment
 from training.evaluate import Evidence
 
 Floats = npt.NDArray[np.floating]

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from motherlode import names
-from motherlode.bundle import Quality
+from motherlode.manifest import Quality
 from training.evaluate import Evidence
 from training.report import charts, words
 from training.report.data import Distribution, Profile, ReportData

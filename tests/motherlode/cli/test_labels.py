@@ -8,9 +8,9 @@ import pytest
 
 from feature_repo.mart import manifest
 from motherlode import names
-from motherlode.bundle import FORMAT, Input, Manifest, Model, Tower
 from motherlode.cli.labels import give_segments, require_features
 from motherlode.errors import DataError
+from motherlode.manifest import FORMAT, Input, Manifest, Model, Tower
 from motherlode.settings import Settings
 
 AT = datetime(2025, 3, 1, tzinfo=UTC)

@@ -17,9 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from feature_repo.mart import manifest
 from feature_repo.mart.manifest import Built, Manifest, Piece
+from motherlode import bundle, bundles, refusal
 from motherlode.cli.main import main
 from motherlode.redis_server import connect, running
+from motherlode.refusal import Refusal
 from motherlode.settings import Settings
+from tests.serving.conftest import bundle_files, make_manifest
 
 
 @pytest.fixture
@@ -52,6 +55,21 @@ def test_an_empty_home_has_every_view_and_fits_a_hundred_columns(
     assert "price_sensitivity" in shown and "Bundle: none." in shown and "Store: " in shown
     assert "cannot be read" not in shown
     assert max(map(len, shown.splitlines())) <= 100 and "…" not in shown.replace(str(home), "")
+
+
+def test_a_bundle_that_serving_refused_is_said_with_what_answers_in_its_place(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = home / "models"
+    for version in ("v1", "v2"):
+        bundle.write(models, make_manifest(version, "motherlode"), bundle_files(), lambda _: None)
+        bundles.flip(models, version)
+    _, shown, _ = run(capsys, home)
+    assert "Bundle v2" in shown and "refused" not in shown
+    written_ns = bundles.pointer(models).written_ns
+    refusal.write(models, Refusal(written_ns, 1.0, "v2", "v1", "Its answers are shifted."))
+    _, shown, _ = run(capsys, home)
+    assert "Serving refused it, v1 answers" in shown and "Its answers are shifted." in shown
 
 
 def test_json_and_metrics_hold_what_the_table_shows(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from feature_repo.warehouse import demo
-from motherlode import bundle
+from motherlode import bundles
 from motherlode.bundle import sha256
 from motherlode.cli import main
 from motherlode.cli import upgrade as command
+from motherlode.manifest import MANIFEST
 from motherlode.settings import Settings
 
 
@@ -95,7 +96,7 @@ def test_a_bundle_that_cannot_be_read_is_told_and_left_alone(home: Path) -> None
     settings = Settings(home=home)
     folder = settings.models / "20250304T050607Z"
     folder.mkdir(parents=True)
-    (folder / bundle.MANIFEST).write_text("{}")
-    (settings.models / bundle.CURRENT).write_text(folder.name)
+    (folder / MANIFEST).write_text("{}")
+    (settings.models / bundles.CURRENT).write_text(folder.name)
     assert "cannot go on serving" in command._bundle(settings)
-    assert (folder / bundle.MANIFEST).read_text() == "{}"
+    assert (folder / MANIFEST).read_text() == "{}"

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from motherlode import names
-from motherlode.bundle import Quality, Segment
+from motherlode.manifest import Quality, Segment
 from training.evaluate import Curves, Evidence
 from training.report import Plane, Profile, ReportData, distribution
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from motherlode import names
-from motherlode.bundle import Quality, Segment
+from motherlode.manifest import Quality, Segment
 from training.report import Plane, ReportData, distribution, render
 from training.report.render import badge
 
