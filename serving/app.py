@@ -48,9 +48,9 @@ _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _FOR_OTHERS: Final = "0.0.0.0"
 _log: Final = logging.getLogger(__name__)
 _READY_S: Final = 30.0
-_KEEPERS: Final = ("ray::ServeController", "ray::ProxyActor", "ray::HAProxyManager", "gcs_server")
-"""In the command lines of Ray's processes that keep the cluster, and answer nobody."""
-_RAYLET: Final = "raylet"
+_KEEPERS: Final = ("ray::ServeController", "gcs_server")
+"""In the command lines of Ray's processes that keep the cluster, and answer nobody. Not raylet, nor HAProxy's manager:
+what they start, in the place of what has died too, would have their rank."""
 _BEHIND: Final = 10
 _DRAIN_S: Final = 3.0
 _LOOK_S: Final = 0.05
@@ -300,9 +300,8 @@ def _step_back() -> None:
     """
     for each in psutil.Process().children(recursive=True):
         with suppress(psutil.Error, OSError):
-            # What runs stands first; raylet's own arguments name these programs as well, and replicas come of raylet.
-            command = " ".join(each.cmdline()[:3])
-            if each.name() == _RAYLET or any(name in command for name in _KEEPERS):
+            command = " ".join(each.cmdline()[:1])  # raylet's other arguments name the programs that it starts
+            if any(name in command for name in _KEEPERS):
                 _behind(each)
 
 

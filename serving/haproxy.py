@@ -155,6 +155,8 @@ def hang(configuration: str, door: Door, folder: str) -> str:
         # Who calls, for the audit log: nobody may say so of themselves.
         "    http-request set-header x-forwarded-for %[src]\n"
         + "".join(f"    http-request del-header {each}\n" for each in _RAYS_HEADERS)
+        # Asked a second time, a word would be newer than one that came between.
+        + "    http-request disable-l7-retry if { path /v1/consent }\n"
         + _only(door)
     )
     hung = _HUNG.sub(lambda found: found["name"] + bind + found["quick"] + bounds, configuration)

@@ -14,8 +14,8 @@ PROFILES: Final = (FAST, SAFE)
 
 _BOTH: Final = "both"
 _PACKAGE: Final = Path(__file__).parent
-_PLACES: Final = (_PACKAGE.parent / "infra" / "serve", _PACKAGE / "serve")
-"""In a checkout, and in the installed package."""
+_PLACES: Final = (_PACKAGE / "serve", _PACKAGE.parent / "infra" / "serve")
+"""In the installed package, and in a checkout."""
 
 
 def require(profile: str) -> None:

@@ -43,8 +43,8 @@ def require(settings: Settings) -> None:
     """Check that the server may start.
 
     Raises:
-        SettingsError: it would listen beyond loopback without a lock or without TLS; nobody has a key for the lock; or
-            the certificate and its key are none.
+        SettingsError: it would listen beyond loopback without a lock or without TLS; nobody has a key for the lock; the
+            certificate and its key are none; or they are for a cluster, which would not heed them.
     """
     where = settings.ray_address or settings.host
     if beyond_loopback(settings) and not is_locked(settings):
@@ -56,6 +56,11 @@ def require(settings: Settings) -> None:
         raise SettingsError(
             f"The lock of the server on {where} is on, and nobody has a key that opens it.",
             f"Make one: `{_ADD}`; or name an issuer of tokens (MOTHERLODE_JWKS).",
+        )
+    if settings.tls_cert is not None and settings.ray_address is not None:
+        raise SettingsError(
+            f"The proxies of the cluster at {where} take no certificate from here (MOTHERLODE_TLS_CERT).",
+            "Unset it, and end TLS before the cluster.",
         )
     if settings.tls_cert is not None and settings.tls_key is not None:
         require_pair(Path(settings.tls_cert), Path(settings.tls_key))

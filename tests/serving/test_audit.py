@@ -1,6 +1,7 @@
 """The access log: every answer is in it, nothing in it is clear, and whatever is done to it is noticed and named."""
 
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -262,12 +263,12 @@ print(journal.failing, audit.verify(Settings(home=home)) == told)
 def test_a_disk_that_is_really_full_loses_no_line(tmp_path: Path) -> None:
     """On a disk of 512 KiB of its own, in a name space of its own."""
     isolated = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
-    mount = f"mount -t tmpfs -o size=512k small {tmp_path}"
+    mount = shlex.join(["mount", "-t", "tmpfs", "-o", "size=512k", "small", str(tmp_path)])
     if subprocess.run([*isolated, mount], capture_output=True, check=False).returncode:
         pytest.skip("this machine lets nobody mount a disk of their own")
     script = tmp_path.with_suffix(".py")
     script.write_text(ON_A_SMALL_DISK)
-    command = f"{mount}; exec {sys.executable} {script} {tmp_path}"
+    command = f"{mount}; exec {shlex.join([sys.executable, str(script), str(tmp_path)])}"
     told = subprocess.run([*isolated, command], capture_output=True, text=True, check=False, cwd=Path.cwd())
     assert told.stdout.split() == ["False", "True", "True", "False", "True"], told.stderr
 

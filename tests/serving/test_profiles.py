@@ -125,10 +125,14 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def replicas(session: int) -> list[psutil.Process]:
+    return named(session, "ServeReplica")
+
+
+def named(session: int, name: str) -> list[psutil.Process]:
     def of_it(process: psutil.Process) -> bool:
         try:
-            return os.getsid(process.pid) == session and "ServeReplica" in " ".join(process.cmdline())
-        except (OSError, psutil.Error):
+            return os.getsid(process.pid) == session and name in process.cmdline()[0]
+        except (OSError, psutil.Error, IndexError):
             return False
 
     return [each for each in psutil.process_iter() if of_it(each)]
@@ -177,6 +181,13 @@ def test_safe_by_tls_keeps_to_loopback_and_sigterm_loses_nothing_that_was_taken(
         check_gone(settings, session)
 
 
+def check_ranks(session: int) -> None:
+    """What answers goes before what keeps the cluster, also when it is there in the place of what died."""
+    answering = [*replicas(session), *named(session, "haproxy")]
+    keeping = [*named(session, "ServeController"), *named(session, "gcs_server")]
+    assert ([each.nice() for each in answering], [each.nice() for each in keeping]) == ([0, 0, 0], [10, 10])
+
+
 def test_fast_asks_another_replica_when_one_is_killed_and_sigterm_loses_nothing_that_was_taken(
     company: "Company",
 ) -> None:
@@ -190,6 +201,7 @@ def test_fast_asks_another_replica_when_one_is_killed_and_sigterm_loses_nothing_
             time.sleep(0.3)
             killed.kill()
             wait_until(lambda: len({each.pid for each in replicas(session)} - {killed.pid}) == 2)
+            check_ranks(session)
             assert load.seen.keys() == {"answered"}, load.seen
             assert load.seen["answered"] > CLIENTS
             process.send_signal(signal.SIGTERM)

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from motherlode import names
-from motherlode.bundle import Bundle
+from motherlode.bundle import Bundle, sha256
 from motherlode.manifest import FORMAT, Input, ItemTable, Manifest, Model, Popular, Segment, Service, Tower
 from motherlode.online.reader import ViewRequest
 from training.batch import score
@@ -64,7 +64,7 @@ def scorers(tmp_path: Path) -> Bundle:
         tower=Tower(tower, 5, 0.0),
         quality=(),
         libraries={},
-        files={},
+        files={each.file: sha256(tmp_path / each.file) for each in (*models.values(), tower)},
     )
     none = ItemTable((), (), (), ())
     return Bundle(tmp_path, manifest, none, np.empty((0, 1), np.float32), Popular((), {}), {})

@@ -37,6 +37,7 @@ def test_beyond_loopback_the_lock_is_on_by_itself(settings: Settings, host: str)
 REFUSED: list[tuple[dict[str, Any], bool, str, str]] = [
     ({"host": "0.0.0.0", "lock": "off", "tls": "proxy"}, True, "without a lock", "MOTHERLODE_LOCK"),
     ({"ray_address": "10.0.0.7:6379", "lock": "off"}, True, "without a lock", "MOTHERLODE_LOCK"),
+    ({"ray_address": "10.0.0.7:6379", "tls_cert": "c", "tls_key": "k"}, True, "take no certificate", "Unset it"),
     ({"host": "0.0.0.0", "tls": "proxy"}, False, "nobody has a key", "motherlode access add"),
     ({"lock": "on"}, False, "nobody has a key", "motherlode access add"),
     ({"host": "0.0.0.0"}, True, "without TLS", "MOTHERLODE_TLS=proxy"),
