@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,26 +88,35 @@ def published(models: Path) -> list[str]:
         return []
 
 
-def previous(models: Path) -> str:
+def previous(models: Path, refused: Collection[str] = ()) -> str:
     """The version that was current before, and is still there.
+
+    Args:
+        models: the folder of all bundles.
+        refused: versions to pass over.
 
     Raises:
         BundleError: there is none.
     """
     now = current(models).name
     for version in reversed(published(models)):
-        if version != now and version in versions(models):
+        if version != now and version not in refused and version in versions(models):
             return version
-    raise BundleError(f"No bundle was published before {now}.", "Train and publish a new one.")
+    passed = f" but what serving refused: {', '.join(sorted(refused))}" if refused else ""
+    raise BundleError(f"No bundle was published before {now}{passed}.", "Train and publish a new one.")
 
 
-def flip_back(models: Path) -> str:
+def flip_back(models: Path, refused: Collection[str] = ()) -> str:
     """Make the version before current again, as if the current one had never been published; returns it.
+
+    Args:
+        models: the folder of all bundles.
+        refused: versions to pass over.
 
     Raises:
         BundleError: there is none.
     """
-    version = previous(models)
+    version = previous(models, refused)
     known = published(models)
     last = len(known) - known[::-1].index(version)
     _replace(models / PUBLISHED, known[:last])

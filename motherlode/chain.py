@@ -167,6 +167,17 @@ def append_lines(chain: Chain, lines: Sequence[bytes]) -> None:
         _put(chain, file, head, b"".join(lines))
 
 
+def begin(chain: Chain) -> None:
+    """Make a chain without entries, on the disk when this returns; one that is there stays as it is.
+
+    Raises:
+        UnwritableError: the system refuses to write.
+    """
+    with _writable(chain), _locked(chain.path, fcntl.LOCK_EX):
+        if not chain.head.exists():
+            _write_head(chain, Head())
+
+
 def check(chain: Chain) -> int:
     """Check that an entry could be appended, and finish those that were cut short; returns how many there are then.
 

@@ -185,14 +185,15 @@ class Ledger:
             disk.sync(self._folder)
         return kept
 
-    def fresh(self, most: int | None = None) -> list[Word]:
+    def fresh(self, most: int | None = None, damaged: Callable[[DataError], None] | None = None) -> list[Word]:
         """The words that this object was not asked for before; after an erasure or a restore, all of them.
 
         Args:
             most: bytes to read, of the file's end; None: as many as there are.
+            damaged: told of each line that is no word, which is passed over.
 
         Raises:
-            DataError: a line is no word.
+            DataError: a line is no word, and `damaged` is None.
         """
         with self._reading:
             path = self._folder / LEDGER
@@ -210,7 +211,7 @@ class Ledger:
                 return []
             whole = content[: content.rfind(b"\n") + 1]
             self._read += len(whole)
-            return _parsed(whole, path)
+            return _parsed(whole, path, damaged)
 
     def forgotten(self) -> None:
         """Have `fresh` begin anew: Redis may have lost what it was told."""
@@ -414,13 +415,16 @@ def _lines(words: Iterable[Word]) -> bytes:
     return b"".join(msgspec.json.encode(word) + b"\n" for word in words)
 
 
-def _parsed(content: bytes, path: Path) -> list[Word]:
+def _parsed(content: bytes, path: Path, damaged: Callable[[DataError], None] | None = None) -> list[Word]:
     words = []
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
         try:
             words.append(msgspec.json.decode(line, type=Word))
-        except msgspec.DecodeError as error:
-            raise DataError(
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            problem = DataError(
                 f"Line {number} of {path} is no word of consent: {error}.", "Restore it from a copy or a backup."
-            ) from None
+            )
+            if damaged is None:
+                raise problem from None
+            damaged(problem)
     return words

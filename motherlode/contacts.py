@@ -28,7 +28,24 @@ _KEPT: Final = 256
 """Contacts of a customer for a purpose that are remembered; more than any cap allows."""
 _ID: Final = 16
 
-_COUNT: Final = """
+_LISTED: Final = """
+-- What a key holds: purpose → list of {time, id}.
+local function listed(raw)
+  local known = cjson.decode(raw)
+  if not known[1] then
+    return known
+  end
+  local by_purpose = {}
+  for _, each in ipairs(known) do
+    by_purpose[each[2]] = by_purpose[each[2]] or {}
+    table.insert(by_purpose[each[2]], {each[1], each[3]})
+  end
+  return by_purpose
+end
+"""
+_COUNT: Final = (
+    _LISTED
+    + """
 -- KEYS: a bucket's guard; a customer's contacts.
 -- ARGV: time, purpose, id, digest of the customer, the purpose's longest window, now.
 -- Returns 1 where it was counted; 0: it was before, is out of every window, or the customer was erased.
@@ -39,15 +56,7 @@ if call('HEXISTS', KEYS[1], ARGV[4]) == 1 or at <= now - window then
   return 0
 end
 local raw = call('GET', KEYS[2])
-local known = raw and cjson.decode(raw) or {}
-if known[1] then
-  local listed = known
-  known = {}
-  for _, each in ipairs(listed) do
-    known[each[2]] = known[each[2]] or {}
-    table.insert(known[each[2]], {each[1], each[3]})
-  end
-end
+local known = raw and listed(raw) or {}
 local kept = {}
 for _, each in ipairs(known[purpose] or {}) do
   if each[2] == id then
@@ -67,6 +76,51 @@ local left = math.max(call('PTTL', KEYS[2]), kept[#kept][1] + window - now)
 call('SET', KEYS[2], cjson.encode(known), 'PX', left)
 return 1
 """.replace("$kept", str(_KEPT))
+)
+_MERGE: Final = (
+    _LISTED
+    + """
+-- KEYS: a customer's contacts. ARGV: those under another name, and for how long.
+-- What is damaged stays so, or comes here: how often the customer was contacted is unknown then, and nobody contacts.
+local call = redis.call
+local there = call('GET', KEYS[1])
+local left = math.max(call('PTTL', KEYS[1]), tonumber(ARGV[2]))
+local fine, known = pcall(listed, there or '{}')
+local whole, others = pcall(listed, ARGV[1])
+if not fine then
+  return
+end
+if not (there and whole) then
+  call('SET', KEYS[1], ARGV[1], 'PX', left)
+  return
+end
+for purpose, contacts in pairs(others) do
+  local kept, has = known[purpose] or {}, {}
+  for _, each in ipairs(kept) do
+    has[each[2]] = true
+  end
+  for _, each in ipairs(contacts) do
+    if not has[each[2]] then
+      kept[#kept + 1] = each
+    end
+  end
+  table.sort(kept, function(one, other) return one[1] < other[1] end)
+  while #kept > $kept do
+    table.remove(kept, 1)
+  end
+  known[purpose] = kept
+end
+call('SET', KEYS[1], cjson.encode(known), 'PX', left)
+""".replace("$kept", str(_KEPT))
+)
+_LEAVE: Final = """
+-- KEYS: a customer's contacts. ARGV: as they were read. Returns 1 where they are gone, 0 where they are others now.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+redis.call('UNLINK', KEYS[1])
+return 1
+"""
 
 
 @dataclass(frozen=True)
@@ -173,7 +227,7 @@ def call(
 
 
 def move(client: Any, project: str, renamed: Mapping[str, str]) -> None:
-    """Count on under other names; what was counted under both keeps the newer name's.
+    """Count on under other names, each contact once, whichever name it was counted under, also while this runs.
 
     Args:
         client: a connection.
@@ -185,10 +239,10 @@ def move(client: Any, project: str, renamed: Mapping[str, str]) -> None:
     """
     for old, new in renamed.items():
         key = contacts_key(project, old)
-        raw, left_ms = client.get(key), client.pttl(key)
-        if raw is not None and left_ms > 0:
-            client.set(contacts_key(project, new), raw, px=left_ms, nx=True)
-        client.unlink(key)
+        while (raw := client.get(key)) is not None:  # the names lie in slots of their own: no script sees both
+            client.eval(_MERGE, 1, contacts_key(project, new), raw, max(client.pttl(key), 1))
+            if client.eval(_LEAVE, 1, key, raw):
+                break
 
 
 _Stored = dict[str, list[tuple[int, str]]] | list[tuple[int, str, str]]

@@ -8,6 +8,7 @@ nothing else, and who is found to be two people again keeps what was said while 
 the id that it was given under: nobody else's word makes an answer personal.
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,7 +22,10 @@ import msgspec
 from motherlode import consent, disk
 from motherlode.consent import Ledger, Word
 from motherlode.errors import DataError
+from motherlode.online.tombstones import Tombstones
 from motherlode.settings import Settings
+
+_log: Final = logging.getLogger(__name__)
 
 FILE: Final = "people.db"
 """Beside the ledger."""
@@ -69,9 +73,7 @@ class People:
         except FileNotFoundError:
             return []
         except (OSError, sqlite3.Error) as error:
-            raise DataError(
-                f"{self._path} cannot be read: {error}.", "Run `motherlode features`: it is made anew."
-            ) from error
+            raise _unreadable(self._path, error) from error
 
     def words(self, word: Word, names: Sequence[str]) -> list[Word]:
         """A word, and, where it withdraws, the same under the person's other names; see `others`."""
@@ -91,7 +93,7 @@ def publish(settings: Settings, people: Iterable[Collection[str]]) -> int:
 
     Args:
         settings: whose home.
-        people: the names of each who has several.
+        people: the names of each who has several; those of erased customers are left out.
 
     Returns:
         How many words the ledger was told: servers tell Redis.
@@ -102,6 +104,8 @@ def publish(settings: Settings, people: Iterable[Collection[str]]) -> int:
     """
     folder = settings.home / consent.FOLDER
     rows = [(name, number) for number, names in enumerate(people) for name in names]
+    gone = _erased(settings, rows)
+    rows = [row for row in rows if row[0] not in gone]
     if rows or (folder / FILE).exists():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         disk.replace(folder / FILE, _content(rows))
@@ -116,11 +120,31 @@ def publish(settings: Settings, people: Iterable[Collection[str]]) -> int:
     return len(ledger.add(list(consent.newest(new).values()))) if new else 0
 
 
-def erase(settings: Settings, names: Collection[str]) -> int:
-    """Take customers out; returns how many there were."""
-    rows = _rows(settings)
-    left = [row for row in rows if row[0] not in names]
-    return _replace(settings, rows, left)
+def count(settings: Settings, names: Collection[str]) -> int:
+    """How many of some names are there; 0 where the file cannot be read: nobody can tell."""
+    try:
+        return sum(name in names for name, _ in _rows(settings))
+    except DataError:
+        return 0
+
+
+def erase(settings: Settings, names: Collection[str]) -> int | None:
+    """Take customers out, these and all with a tombstone.
+
+    Returns:
+        How many names there were. None: the file could not be read, so that nobody can tell whom it held; it is
+        removed, and the next build of the features makes it anew.
+    """
+    try:
+        rows = _rows(settings)
+    except DataError as error:
+        _log.warning("%s is removed: it cannot be read.", FILE, exc_info=error)
+        folder = settings.home / consent.FOLDER
+        (folder / FILE).unlink()
+        disk.sync(folder)
+        return None
+    gone = {*names, *_erased(settings, rows)}
+    return _replace(settings, rows, [row for row in rows if row[0] not in gone])
 
 
 def rename(settings: Settings, renamed: Mapping[str, str]) -> int:
@@ -129,6 +153,9 @@ def rename(settings: Settings, renamed: Mapping[str, str]) -> int:
     Args:
         settings: whose home.
         renamed: old → new entity text.
+
+    Raises:
+        DataError: the file cannot be read.
     """
     rows = _rows(settings)
     return _replace(settings, rows, [(renamed.get(name, name), person) for name, person in rows])
@@ -138,8 +165,20 @@ def _rows(settings: Settings) -> list[tuple[str, int]]:
     path = settings.home / consent.FOLDER / FILE
     if not path.exists():
         return []
-    with closing(_connect(path)) as opened:
-        return [(name, person) for name, person in opened.execute("SELECT name, person FROM people")]
+    try:
+        with closing(_connect(path)) as opened:
+            return [(name, person) for name, person in opened.execute("SELECT name, person FROM people")]
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from error
+
+
+def _erased(settings: Settings, rows: Sequence[tuple[str, int]]) -> set[str]:
+    """Those that have a tombstone."""
+    return Tombstones(settings).among("customer", [name for name, _ in rows])
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} cannot be read: {error}.", "Run `motherlode features`: it is made anew.")
 
 
 def _replace(settings: Settings, before: Sequence[tuple[str, int]], after: Sequence[tuple[str, int]]) -> int:

@@ -54,8 +54,8 @@ class Settings:
         replicas: processes that answer; None: one a core. `MOTHERLODE_REPLICAS`.
         max_in_hand: requests in hand a replica, above which others are refused with 429. `MOTHERLODE_MAX_IN_HAND`.
         redis_budget_s: the longest a request waits for Redis, seconds. `MOTHERLODE_REDIS_BUDGET_S`.
-        rank_budget_s: the longest a request waits for its ranking where that is much work, seconds for each hundred
-            customers or items that it names; who is not ranked by then gets popular items, and is told.
+        rank_budget_s: within which a request is ranked for where that is much work, counted from when it comes, seconds
+            for each hundred customers or items that it names; who is not by then gets popular items, and is told.
             `MOTHERLODE_RANK_BUDGET_S`.
         households: how many of the demo's households to land; None: all. `MOTHERLODE_HOUSEHOLDS`.
         otlp_endpoint: where traces go, an OpenTelemetry collector's HTTP address; None: there are none.

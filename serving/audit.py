@@ -1,9 +1,9 @@
 """The access log: who asked for whom, in lines that are chained as the audit log's, written beside the answers.
 
 `logs/access/<day>-<host>-<process>-<random>.jsonl` and its head: a pair a process and day (UTC), and another after 256
-MiB. Each is told in the audit log when it begins, so that one that is removed is missed. Customers are pseudonyms of
-the access log's own (`Pseudonyms`). A request costs its own thread an append to a queue; another thread makes the
-lines, every 50 ms, and puts them on the disk, with `fsync`, every second: a kill costs the last second's.
+MiB. Each is told in the audit log before its first line, so that one that is removed is missed. Customers are
+pseudonyms of the access log's own (`Pseudonyms`). A request costs its own thread an append to a queue; another thread
+makes the lines, every 50 ms, and puts them on the disk, with `fsync`, every second: a kill costs the last second's.
 """
 
 import logging
@@ -74,9 +74,6 @@ class Journal:
 
     Args:
         settings: whose home; `access_log` says whether, and what becomes of requests where the disk takes nothing.
-
-    Attributes:
-        lost: requests that were not written down, since too many waited.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -88,14 +85,14 @@ class Journal:
         # Each counted by one thread alone: a difference of two is never off by what both counted at once.
         self._noted, self._made = 0, 0
         self._lost = 0
-        self.lost = 0
+        self._dropped, self._unmade = 0, 0
         self._problem = ""
         self._lines: list[bytes] = []
         self._bytes, self._size = 0, 0
         self._unsure = False
         self._day, self._seq, self._previous = "", 0, chain.FIRST
         self._chain: Chain | None = None
-        self._told = False
+        self._owed: list[Chain] = []
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -135,7 +132,7 @@ class Journal:
             return
         if self.waiting > _WAITING:
             self._lost += 1
-            self.lost += 1
+            self._dropped += 1
             return
         self._noted += len(ids) + 1
         self._notes.append((time.time(), caller, route, purpose, int(status), ids, bundle, headers))
@@ -152,6 +149,11 @@ class Journal:
         if ids:
             headers = scope["headers"]
             self.note(caller_of(scope), route, data.purpose, HTTPStatus.OK, ids, answer.bundle, headers)
+
+    @property
+    def lost(self) -> int:
+        """Requests that were not written down: too many waited, or no line could be made of them."""
+        return self._dropped + self._unmade
 
     @property
     def failing(self) -> bool:
@@ -209,7 +211,7 @@ class Journal:
                 if self._lost:
                     lost, self._lost = self._lost, 0
                     self._line(Draft(at, "", LOST, "requests", {"requests": lost}))
-                self._line(self._draft(at, note))
+                self._draw(at, note)
                 self._notes.popleft()
                 self._made += len(note[5]) + 1
                 room -= len(note[5]) + _LINE
@@ -221,7 +223,19 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._chain = _chain(self._settings, folder / f"{name}.jsonl")
         self._day, self._seq, self._previous = day, 0, chain.FIRST
-        self._size, self._told, self._unsure = 0, False, False
+        self._size, self._unsure = 0, False
+        self._owed.append(self._chain)
+
+    def _draw(self, at: str, note: _Note) -> None:
+        """The line of a note; of one that makes none, a line that says so: it must not stop those behind it."""
+        try:
+            self._line(self._draft(at, note))
+        except (MotherlodeError, OSError):  # as it stands on the disk: the next time may go better
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a request may hold
+            _log.error("A request makes no line of the access log: %s.", type(error).__name__)
+            self._unmade += 1
+            self._line(Draft(at, "", LOST, "requests", {"requests": 1}))
 
     def _line(self, draft: Draft) -> None:
         line, self._previous = chain.chained(draft, self._seq + 1, self._previous)
@@ -251,18 +265,30 @@ class Journal:
 
     def _due(self) -> bool:
         """Whether there is something to put on the disk."""
-        return bool(self._lines) or (self._seq > 0 and not self._told)
+        return bool(self._lines or self._owed)
 
     def _commit(self) -> None:
+        refused = self._tell()
         if self._lines:
             self._append()
-        if not self._told:
-            assert self._chain is not None
-            audit.record(self._settings, BEGUN, self._chain.path.name)
-            self._told = True
+        if refused is not None:
+            raise refused
         if self._problem:
             _log.info("The access log is written again.")
             self._problem = ""
+
+    def _tell(self) -> MotherlodeError | None:
+        """Tell the audit log which files were begun, before they have a line: else a kill would leave one that nobody
+        misses. Where it refuses, lines are written all the same, and the names are owed; returns why.
+        """
+        try:
+            while self._owed:
+                chain.begin(self._owed[0])  # told of without being there, it would be missed
+                audit.record(self._settings, BEGUN, self._owed[0].path.name)
+                del self._owed[0]
+        except MotherlodeError as error:
+            return error
+        return None
 
     def _append(self) -> None:
         """Put the lines on the disk. Those of an append that failed may be there, or be made by the next: its head says
@@ -359,7 +385,10 @@ def _every(settings: Settings) -> Iterator[Entry]:
         folder = folder_of(settings)
         raise DataError(f"{folder / missing[0]} was begun, and is not there.", "Somebody removed it; ask who could.")
     for path in there:
-        yield from chain.entries(_chain(settings, path))
+        each = _chain(settings, path)
+        if path.name in begun and not each.head.exists():
+            raise DataError(f"{each.head} is missing: it was there before the first entry.", each.keep)
+        yield from chain.entries(each)
 
 
 def _paths(settings: Settings) -> list[Path]:

@@ -73,9 +73,10 @@ class Allowed:
             order: of all rows; always the same one.
             count: how many.
         """
-        if len(self._leading) < min(count, self.size):
-            self._leading = order[self.mask[order]][: max(count, _LEADING)]
-        return self._leading[:count]
+        leading = self._leading  # read once: another thread may put a shorter one there meanwhile
+        if len(leading) < min(count, self.size):
+            leading = self._leading = order[self.mask[order]][: max(count, _LEADING)]
+        return leading[:count]
 
     @cached_property
     def rows(self) -> Rows | None:

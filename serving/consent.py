@@ -50,6 +50,8 @@ _HANGS_S: Final = 2.0
 _AHEAD_MS: Final = 300_000
 """How far clocks may differ."""
 _AGAIN: Final = "Send it again in a second: a word that is said twice counts once."
+_LATER: Final = {"Retry-After": "60"}
+_ANEW: Final = "Run `motherlode features`, which says anew who is one person: it counts for every id then."
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,8 @@ class Listener:
         without a word about it.
 
         Raises:
-            Refusal: 422 the purpose is unknown or free, or the time lies ahead; 503 the disk or Redis does not take it.
+            Refusal: 422 the purpose is unknown or free, or the time lies ahead; 503 the disk or Redis does not take it,
+                or, of a withdrawal, nobody can tell which other ids the person has: its own is in effect then.
         """
         at = request.at or datetime.now(UTC)
         if self._rule(request.purpose) == "free":
@@ -255,7 +258,7 @@ class Listener:
         names = self._names(request.customer_id)
         word = Word(names[0], request.purpose, request.granted, ms)
         try:
-            kept = await asyncio.to_thread(self._keep, word, names)
+            kept, alone = await asyncio.to_thread(self._keep, word, names)
         except (OSError, MotherlodeError) as error:
             _log.error("The ledger of consents takes no word.", exc_info=error)
             message = "The ledger of consents cannot be written."
@@ -267,13 +270,20 @@ class Listener:
         except (TimeoutError, redis.RedisError, OSError) as error:
             message = f"It is kept, and not in effect yet: {reason(error, self._settings.redis_budget_s)}."
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, _PATH, message, _AGAIN, _RETRY) from error
+        if alone is not None:
+            message = "It is kept and in effect under this id, not yet under others that the person may have."
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, _PATH, message, _ANEW, _LATER) from alone
         return ConsentAnswer(word.purpose, word.granted, at.isoformat())
 
-    def _keep(self, word: Word, names: Sequence[str]) -> list[Word]:
-        """Into the ledger: the customer's own word first, whatever becomes of the person's other names."""
+    def _keep(self, word: Word, names: Sequence[str]) -> tuple[list[Word], Exception | None]:
+        """Into the ledger: the customer's own word first; and why the person's other names have none yet."""
         kept = self._ledger.add([word])
-        _, *others = self._people.words(word, names)
-        return [*kept, *self._ledger.add(others)] if others else kept
+        try:
+            _, *others = self._people.words(word, names)
+            return ([*kept, *self._ledger.add(others)] if others else kept), None
+        except (OSError, MotherlodeError) as error:
+            _log.error("A withdrawal is kept under one of a person's names alone.", exc_info=error)
+            return kept, error
 
     def _names(self, customer_id: int | str) -> list[str]:
         """What a customer is called, the current name first."""

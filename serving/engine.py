@@ -37,7 +37,7 @@ from serving.breaker import Breaker
 from serving.consent import Consents, Verdicts, hide
 from serving.lookup import Lookup
 from serving.portrait import Painter
-from serving.ranking import NO_HURRY, Deadline, OverdueError, Ranking
+from serving.ranking import NO_HURRY, THREADS, Deadline, OverdueError, Ranking, Tempo
 from serving.reading import UnavailableError, read
 from serving.recommendation import Customer, Recommender, Wanted
 from serving.scoring import Scorer
@@ -51,7 +51,7 @@ _INLINE: Final = 1_000_000
 _BATCH: Final = 64
 """Customers of requests that are answered together."""
 _LISTS: Final = 16
-"""The same of recommendations, which take ten times as long: others wait while they are ranked for."""
+"""The same of recommendations at the most, which take ten times as long: others wait while they are ranked for."""
 _SCORE, _RECOMMEND, _SIMILAR, _FEATURES, _PORTRAIT = "score", "recommend", "similar", "features", "portrait"
 """What `serving.sight` calls the answers."""
 
@@ -95,6 +95,7 @@ class Engine:
         self._recommender = Recommender(bundle, runtime, strict=settings.device == "gpu")
         self._similar = open_similar(bundle, self._recommender.filters)
         self._ranking = Ranking(settings.rank_budget_s)
+        self._tempo = Tempo(settings.rank_budget_s, _LISTS)
         self._suppression = suppression or Suppression(client, settings.project, settings.redis_budget_s)
         self._painter = Painter(bundle, self.scorer)
         self._lookup = Lookup(bundle)
@@ -111,7 +112,9 @@ class Engine:
         self._portraying = reader(self._painter.requests)
         self._scores = Batcher(weakly(self._score), _BATCH, self._sight.waited)
         self._features = Batcher(weakly(self._feature), _BATCH, self._sight.waited)
-        self._recommendations = Batcher(weakly(self._recommend), _LISTS, self._sight.waited)
+        self._recommendations = Batcher(
+            weakly(self._recommend), self._tempo.fitting, self._sight.waited, at_once=THREADS
+        )
 
     @property
     def compute(self) -> Compute:
@@ -218,7 +221,7 @@ class Engine:
         self._sight.answered(_PORTRAIT, [score], self.scorer.requests, rows, at_us)
         return self._painter.paint(self.version, self._runtime.compute.kind, score, rows, at_us)
 
-    async def _score(self, kind: tuple[str | None, str], asked: Sequence[Ids]) -> list[list[Score]]:
+    async def _score(self, kind: tuple[str | None, str], asked: Sequence[Ids], _: float) -> list[list[Score]]:
         """The scores of several requests' customers, by request: of one campaign and for one purpose."""
         campaign, purpose = kind
         ids, at_us = list(chain.from_iterable(asked)), now_us()
@@ -236,7 +239,7 @@ class Engine:
             self._sight.failed(_SCORE, str(error), len(ids))
         return [results[a:b] for a, b in bounds(asked)]
 
-    async def _feature(self, kind: tuple[str, str], asked: Sequence[Ids]) -> list[FeaturesAnswer]:
+    async def _feature(self, kind: tuple[str, str], asked: Sequence[Ids], _: float) -> list[FeaturesAnswer]:
         """The features of several requests' customers, by request: of one service and for one purpose."""
         service, purpose = kind
         ids, at_us = list(chain.from_iterable(asked)), now_us()
@@ -253,14 +256,16 @@ class Engine:
         self._sight.looked_up(_FEATURES, len(ids), self._lookup.requests[service], rows, at_us, hidden)
         return answers
 
-    async def _recommend(self, kind: RecommendRequest, asked: Sequence[Ids]) -> list[list[Recommendation]]:
+    async def _recommend(
+        self, kind: RecommendRequest, asked: Sequence[Ids], since: float
+    ) -> list[list[Recommendation]]:
         """The lists of several requests' customers, by request; all of it but the customers is `kind`'s."""
         parts = list(bounds(asked))
-        results = await self._lists(kind, list(chain.from_iterable(asked)), parts, now_us())
+        results = await self._lists(kind, list(chain.from_iterable(asked)), parts, now_us(), since)
         return [results[a:b] for a, b in parts]
 
     async def _lists(
-        self, kind: RecommendRequest, ids: Ids, parts: Sequence[tuple[int, int]], at_us: int
+        self, kind: RecommendRequest, ids: Ids, parts: Sequence[tuple[int, int]], at_us: int, since: float
     ) -> list[Recommendation]:
         filters, reader = self._recommender.filters, self._recommending[kind.exclude_purchased]
         try:
@@ -275,25 +280,31 @@ class Engine:
 
         def work(deadline: Deadline) -> tuple[Wanted, list[Recommendation | Customer]]:
             wanted = Wanted(kind.k, kind.exclude_purchased, filters.narrow(kind, held_back))
-            return wanted, self._recommender.personal(ids, rows, wanted, at_us, verdicts, deadline, parts)
+            if deadline.over:
+                return wanted, self._recommender.personal(ids, rows, wanted, at_us, verdicts, deadline, parts)
+            started = time.perf_counter()
+            found = self._recommender.personal(ids, rows, wanted, at_us, verdicts, deadline, parts)
+            self._tempo.done(len(ids), time.perf_counter() - started, late=deadline.over)
+            return wanted, found
 
-        wanted, answers = await self._in_time(len(ids), work)
+        wanted, answers = await self._in_time(len(ids), work, since)
         self._sight.stage(RANK, began)
         results = await self._fill(answers, wanted, at_us)
         self._sight.answered(_RECOMMEND, results, reader.requests, rows, at_us)
         return results
 
-    async def _in_time(self, n: int, work: Callable[[Deadline], T]) -> T:
+    async def _in_time(self, n: int, work: Callable[[Deadline], T], since: float | None = None) -> T:
         """Ranking for N customers or items: at once where it is short, else beside the event loop, within the budget.
 
         Args:
             n: how many.
             work: it answers whose turn comes after its deadline without ranking, and soon.
+            since: see `Ranking.run`.
         """
         if n * self._items <= _INLINE:
             return work(NO_HURRY)
         try:
-            return await self._ranking.run(n, work)
+            return await self._ranking.run(n, work, since)
         except OverdueError as error:
             return work(error.deadline)
 

@@ -6,7 +6,7 @@ uvicorn --factory serving.http:from_env
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Annotated, Any, Final
@@ -24,13 +24,7 @@ from motherlode.api import (
     MAX_BODY,
     SERVICE,
     Alive,
-    ConsentAnswer,
-    ConsentRequest,
-    ContactAnswer,
-    ContactRequest,
     ErrorAnswer,
-    EventsAnswer,
-    EventsRequest,
     FeaturesAnswer,
     FeaturesRequest,
     Portrait,
@@ -46,39 +40,27 @@ from motherlode.compute import Compute
 from motherlode.consent import UnknownPurposeError
 from motherlode.settings import Settings
 from serving import problems
-from serving.audit import Journal, caller_of
+from serving.audit import Journal
 from serving.consent import Listener, keep_up
 from serving.docs import DocsPage
-from serving.events import Receiver, named
-from serving.front import CUSTOMERS, DECODER, PURPOSES, Front, refusal, template
+from serving.events import Receiver
+from serving.front import DECODER, PURPOSES, Front, refusal, template
 from serving.live import Live
 from serving.lock.caller import STATE
 from serving.lock.opening import open_lock
 from serving.lock.policy import AUTO, ON
 from serving.lock.purposes import Purposes
 from serving.openapi import complete
+from serving.problems import REFUSALS
 from serving.reading import connect, ping
 from serving.scoring import UnknownCampaignError
 from serving.sight import Health, open_sight
 from serving.sight.text import CONTENT_TYPE
+from serving.telling import consent, contact, events, note
 
 _log: Final = logging.getLogger(__name__)
 
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
-
-_REFUSALS: Final[Mapping[int, ResponseSpec]] = {
-    400: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body is no JSON."),
-    408: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body did not come in time."),
-    413: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body or the batch is too large."),
-    422: ResponseSpec(ErrorAnswer, generate_examples=False, description="A field is wrong; `path` names it."),
-    429: ResponseSpec(ErrorAnswer, generate_examples=False, description="The server is busy: see `Retry-After`."),
-}
-
-_ALOOF: Final[Mapping[int, ResponseSpec]] = {
-    **_REFUSALS,
-    403: ResponseSpec(ErrorAnswer, generate_examples=False, description="They come from another machine."),
-    503: ResponseSpec(ErrorAnswer, generate_examples=False, description="Too many wait: see `Retry-After`."),
-}
 
 _PARAMETER: Final = ResponseSpec(ErrorAnswer, generate_examples=False, description="A parameter is wrong.")
 
@@ -222,7 +204,7 @@ def from_env() -> Front:
 @post(
     "/v1/score",
     status_code=200,
-    responses=_REFUSALS,
+    responses=REFUSALS,
     opt={DECODER: msgspec.json.Decoder(ScoreRequest)},
     summary="Segment and scores of customers",
 )
@@ -238,7 +220,7 @@ async def score(data: JSONBody[ScoreRequest], state: State) -> ScoreAnswer:
 @post(
     "/v1/recommend",
     status_code=200,
-    responses=_REFUSALS,
+    responses=REFUSALS,
     opt={DECODER: msgspec.json.Decoder(RecommendRequest)},
     summary="Items for customers",
 )
@@ -253,7 +235,7 @@ async def recommend(data: JSONBody[RecommendRequest], state: State) -> Recommend
 @post(
     "/v1/similar/items",
     status_code=200,
-    responses=_REFUSALS,
+    responses=REFUSALS,
     opt={DECODER: msgspec.json.Decoder(SimilarRequest)},
     summary="Items like an item",
 )
@@ -268,7 +250,7 @@ async def similar_items(data: JSONBody[SimilarRequest], state: State) -> Similar
 @post(
     "/v1/features",
     status_code=200,
-    responses=_REFUSALS,
+    responses=REFUSALS,
     opt={DECODER: msgspec.json.Decoder(FeaturesRequest)},
     summary="Features of customers",
 )
@@ -280,71 +262,9 @@ async def features(data: JSONBody[FeaturesRequest], state: State) -> FeaturesAns
     return await _live(state).features(data)
 
 
-@post(
-    "/v1/events",
-    status_code=202,
-    responses=_ALOOF,
-    opt={DECODER: msgspec.json.Decoder(EventsRequest)},
-    summary="Events of customers",
-)
-async def events(data: JSONBody[EventsRequest], request: Request[Any, Any, Any], state: State) -> EventsAnswer:
-    """Take in what customers do, from this machine alone. `motherlode stream` counts the events into
-    the view `live` within milliseconds and lands them with the raw tables. An event that is sent
-    twice under one id counts once.
-    """
-    journal: Journal = state["journal"]
-    journal.require()
-    receiver: Receiver = state["receiver"]
-    answer = await receiver.receive(data, *_whence(request))
-    _note(state, request, SERVICE, named(data), "")
-    return answer
-
-
-@post(
-    "/v1/consent",
-    status_code=200,
-    responses=_ALOOF,
-    opt={DECODER: msgspec.json.Decoder(ConsentRequest)},
-    summary="What a customer said of a purpose",
-)
-async def consent(data: JSONBody[ConsentRequest], request: Request[Any, Any, Any], state: State) -> ConsentAnswer:
-    """Keep that a customer withdrew from a purpose, or agreed to it. It is on the disk, and counts in
-    every answer from then on, when this answers.
-    """
-    receiver: Receiver = state["receiver"]
-    receiver.require_here(*_whence(request), request.url.path)
-    listener: Listener = state["listener"]
-    answer = await listener.hear(data)
-    _note(state, request, data.purpose, (data.customer_id,), "")
-    return answer
-
-
-@post(
-    "/v1/contacts",
-    status_code=200,
-    responses=_ALOOF,
-    opt={DECODER: msgspec.json.Decoder(ContactRequest)},
-    summary="A customer was contacted",
-)
-async def contact(data: JSONBody[ContactRequest], request: Request[Any, Any, Any], state: State) -> ContactAnswer:
-    """Count that a customer was contacted for a purpose. Whoever was contacted as often as the purpose
-    allows gets no personal answer for it, until there is room again.
-    """
-    receiver: Receiver = state["receiver"]
-    receiver.require_here(*_whence(request), request.url.path)
-    listener: Listener = state["listener"]
-    journal: Journal = state["journal"]
-    journal.require()
-    purposes: Purposes = state[PURPOSES]
-    data = purposes.settle(request.scope, data)
-    answer = await listener.count(data)
-    _note(state, request, data.purpose, (data.customer_id,), "")
-    return answer
-
-
 @get(
     "/v1/customers/{customer_id:str}",
-    responses={400: _PARAMETER, 422: _REFUSALS[422]},
+    responses={400: _PARAMETER, 422: REFUSALS[422]},
     summary="Portrait of a customer",
 )
 async def portrait(
@@ -369,7 +289,7 @@ async def portrait(
         raise problems.unknown_campaign(error, "campaign_type") from None
     except UnknownPurposeError as error:
         raise problems.unknown_purpose(error, _PURPOSE) from None
-    _note(state, request, purpose, (outside,), answer.bundle)
+    note(state, request, purpose, (outside,), answer.bundle)
     return answer
 
 
@@ -408,22 +328,6 @@ async def document(request: Request[Any, Any, Any], state: State) -> Response[by
 async def home() -> Redirect:
     """Where a person who opens the address wants to go."""
     return Redirect("/docs")
-
-
-def _note(
-    state: State, request: Request[Any, Any, Any], purpose: str, customers: Sequence[int | str], bundle: str
-) -> None:
-    """Write down who asked for customers, or told of them."""
-    journal: Journal = state["journal"]
-    path: str = request.scope["path"]
-    route = CUSTOMERS.rstrip("/") if path.startswith(CUSTOMERS) else path
-    if customers:
-        journal.note(caller_of(request.scope), route, purpose, 200, customers, bundle, request.scope["headers"])
-
-
-def _whence(request: Request[Any, Any, Any]) -> tuple[str | None, str | None]:
-    """The address that a request comes from, and the web page, as a browser says."""
-    return None if request.client is None else request.client.host, request.headers.get("origin")
 
 
 def _live(state: State) -> Live:

@@ -35,8 +35,9 @@ from motherlode.refusal import Refusal
 from motherlode.settings import Settings
 from serving.breaker import Breaker
 from serving.engine import Engine
-from serving.loading import Loader
+from serving.loading import AbsentError, Loader
 from serving.served import Asked, Served, share_of, short
+from serving.setback import Setback, passing
 from serving.sight import Sight
 from serving.trial import Bounds, Sample, objections
 from serving.verdicts import Verdicts
@@ -103,7 +104,7 @@ class Live:
         self._loader = Loader(settings, client, self._compute, self._breaker, sight)
         self._verdicts = Verdicts(settings, client)
         self._refusal: Refusal | None = None
-        self._gone = ""
+        self._loading, self._substituting = Setback(), Setback()
         self._taken = bundles.pointer(settings.models)
         self._now = Served(self._first(self._taken), Sample())
         self._shadow: Served | None = None
@@ -131,8 +132,8 @@ class Live:
 
     @property
     def refused(self) -> str | None:
-        """Why the current bundle does not serve; None where it does, or is still tried."""
-        return None if self._refusal is None else self._refusal.reason
+        """Why the current bundle does not serve, everywhere or here; None where it does, or is still tried."""
+        return self._loading.problem if self._refusal is None else self._refusal.reason
 
     async def score(self, request: ScoreRequest) -> ScoreAnswer:
         """See `Engine.score`."""
@@ -233,30 +234,34 @@ class Live:
         except (BundleError, OSError, ValueError):
             return  # the pointer is gone or unreadable: what serves goes on serving
         if await self._refused(pointer):
+            self._loading.over()
             await self._heed()
-        elif pointer.version != self.engine.version:
+        elif pointer.version == self.engine.version:
+            self._loading.over()
+        elif self._loading.due(pointer):
             await self._change(pointer)
 
     async def _refused(self, pointer: Pointer) -> bool:
         """Whether a replica has refused what is current."""
-        told = await self._verdicts.look()
-        self._refusal = told if told is not None and told.holds(pointer) else None
+        self._refusal = await self._verdicts.look(pointer)
         return self._refusal is not None
 
     async def _heed(self) -> None:
         """Serve what serves in place of the refused bundle."""
         refusal = self._refusal
-        if refusal is None or refusal.serving in (self.engine.version, self._gone):
+        if refusal is None or refusal.serving == self.engine.version or not self._substituting.due(refusal.serving):
             return
         try:
             if self._before is not None and self._before.engine.version == refusal.serving:
                 served = self._before
             else:
-                served = Served(await self._load(refusal.serving), Sample())
+                served = Served(await self._loader.beside(refusal.serving), Sample())
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, what serves must go on serving
-            self._gone = refusal.serving
-            _log.error("Bundle %s should serve and cannot, %s does: %s", refusal.serving, self.engine.version, error)
+            if self._substituting.failed(refusal.serving, error, str(error)):
+                place = refusal.serving, self.engine.version, error
+                _log.error("Bundle %s should serve and cannot yet, %s does: %s", *place)
             return
+        self._substituting.over()
         gone, self._now, self._before = [self._now], served, None
         _log.error("Bundle %s was refused by a replica, %s serves: %s", *_told(refusal))
         await self._loader.free(gone)
@@ -264,18 +269,24 @@ class Live:
     async def _change(self, pointer: Pointer) -> None:
         """Try the current bundle, and serve it or refuse it."""
         try:
-            new = Served(await self._load(pointer.version), Sample())
+            new = Served(await self._loader.beside(pointer.version), Sample())
             await self._try(new, pointer)
         except _OverError as over:
             _log.info("Bundle %s is tried no longer: %s.", pointer.version, over)
             return
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one must go on serving
-            await self._refuse(pointer, error)
+            if isinstance(error, BundleError) and not isinstance(error, AbsentError) and not passing(error):
+                await self._refuse(pointer, error)
+            else:  # of this replica alone: others may do better, and so may this one a moment later
+                problem = f"Bundle {pointer.version} cannot be loaded here, and is tried again: {error or repr(error)}"
+                if self._loading.failed(pointer, error, problem):
+                    _log.error("%s", problem)
             return
         _log.info("Bundle %s replaces %s.", pointer.version, self.engine.version)
         gone = [] if self._before is None else [self._before]
         self._before, self._now, self._changed = self._now, new, time.perf_counter()
-        self._taken, self._gone = pointer, ""
+        self._taken = pointer
+        self._loading.over()
         await self._loader.free(gone)
 
     async def _try(self, new: Served, pointer: Pointer) -> None:
@@ -339,7 +350,10 @@ class Live:
 
     async def _require(self, pointer: Pointer) -> None:
         """Raise an _OverError where the pointer stands no longer as it did, or another replica has refused it."""
-        now = await asyncio.to_thread(bundles.pointer, self._settings.models)
+        try:
+            now = await asyncio.to_thread(bundles.pointer, self._settings.models)
+        except (BundleError, OSError, ValueError):
+            raise _OverError("the pointer is gone or unreadable") from None
         if now != pointer:
             raise _OverError(f"{now.version} was published")
         if await self._refused(pointer):
@@ -361,28 +375,18 @@ class Live:
 
     def _first(self, pointer: Pointer) -> Engine:
         """What a replica serves that starts: the current bundle, or what serves in its place everywhere else."""
-        told = self._verdicts.at_start()
-        if told is None or not told.holds(pointer):
+        told = self._verdicts.at_start(pointer)
+        if told is None:
             return self._loader.load(pointer.version)
         try:
-            engine = self._loader.load(self._known(told.serving))
-        except BundleError as error:
-            self._gone = told.serving
+            engine = self._loader.load(told.serving)
+        except Exception as error:  # noqa: BLE001 - a refused bundle answers better than none does
+            self._substituting.failed(told.serving, error, str(error))
             _log.error("Bundle %s is refused, but %s cannot serve in its place: %s", told.version, told.serving, error)
             return self._loader.load(pointer.version)
         self._refusal = told
         _log.error("Bundle %s was refused by a replica, %s serves: %s", *_told(told))
         return engine
-
-    async def _load(self, version: str) -> Engine:
-        """A bundle, beside the one that serves."""
-        return await self._loader.beside(self._known(version))
-
-    def _known(self, version: str) -> str:
-        """A version that there is: it comes from Redis, and becomes a path."""
-        if version not in bundles.versions(self._settings.models):
-            raise BundleError(f"There is no bundle {version!r} in {self._settings.models}.", _REMEDY)
-        return version
 
 
 class _OverError(Exception):

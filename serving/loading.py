@@ -6,6 +6,7 @@ has to give that back often. Replicas of one machine load one after the other.
 
 import asyncio
 import logging
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -15,9 +16,9 @@ from typing import Final
 
 import redis.asyncio
 
-from motherlode import bundle, runtime
+from motherlode import bundle, bundles, runtime
 from motherlode.compute import Compute
-from motherlode.errors import StoreError
+from motherlode.errors import BundleError, StoreError
 from motherlode.lock import exclusive
 from motherlode.runtime import Runtime
 from motherlode.settings import Settings
@@ -27,12 +28,15 @@ from serving.served import Served
 from serving.sight import Sight
 from serving.suppression import Suppression
 
-_LOCK: Final = "loading"
 _ASKS_S: Final = 0.05
 _SLICE_S: Final = 0.0005
 """How long a thread keeps the interpreter while another wants it, and a bundle is loaded; a tenth of what is usual.
 Each request wants it back several times, after each word with Redis and with whoever asked."""
 _log: Final = logging.getLogger(__name__)
+
+
+class AbsentError(BundleError):
+    """This disk has no such bundle, or not yet: others may have it."""
 
 
 class Loader:
@@ -68,11 +72,18 @@ class Loader:
     def load(self, version: str) -> Engine:
         """A bundle, verified, held to its training and run once.
 
+        Args:
+            version: it may come from Redis, and becomes a path: it must be one that there is.
+
         Raises:
-            BundleError: there is no such bundle, or it does not verify.
+            AbsentError: there is no such bundle.
+            BundleError: it does not verify.
             DeviceError: the GPU was asked for by name, and does not answer as it must.
         """
         settings = self._settings
+        if version not in (there := bundles.versions(settings.models)):
+            listed = ", ".join(there) or "none"
+            raise AbsentError(f"There is no bundle {version!r} in {settings.models}.", f"Written: {listed}.")
         loaded = bundle.load(settings.models / version, settings.trusted_keys)
         bundle.require_identity(loaded.manifest, settings.identity)
         runtime.check_parts(loaded)
@@ -104,7 +115,7 @@ class Loader:
         with ExitStack() as held:
             while time.monotonic() < until:
                 try:
-                    held.enter_context(exclusive(self._settings, _LOCK))
+                    held.enter_context(exclusive(self._settings, lock_of(socket.gethostname())))
                     break
                 except StoreError:
                     time.sleep(_ASKS_S)
@@ -112,6 +123,11 @@ class Loader:
                     _log.info("Replicas may load bundles at one time: %s.", error.strerror)
                     break
             yield
+
+
+def lock_of(host: str) -> str:
+    """The lock's name: machines that share the home share no core, and do not wait for each other."""
+    return f"loading-{host}"
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi import ResponseSpec
 
 from motherlode.api import MAX_ANSWER_ITEMS, MAX_BODY, MAX_CUSTOMERS, MAX_ITEMS, MAX_SIMILAR, ErrorAnswer, Problem
 from motherlode.consent import UnknownPurposeError
@@ -17,6 +18,15 @@ from serving.lookup import UnknownServiceError
 from serving.scoring import UnknownCampaignError
 
 T = TypeVar("T")
+
+REFUSALS: Final[Mapping[int, ResponseSpec]] = {
+    400: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body is no JSON."),
+    408: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body did not come in time."),
+    413: ResponseSpec(ErrorAnswer, generate_examples=False, description="The body or the batch is too large."),
+    422: ResponseSpec(ErrorAnswer, generate_examples=False, description="A field is wrong; `path` names it."),
+    429: ResponseSpec(ErrorAnswer, generate_examples=False, description="The server is busy: see `Retry-After`."),
+}
+"""In the OpenAPI document, of every route that takes a body."""
 
 BODY: Final = "$"
 """The root of a JSON body."""

@@ -17,6 +17,10 @@ A_BUDGET: Final = 100
 """Customers or items of one budget: whoever asks for more at a time waits for as many budgets."""
 _SOFT: Final = 0.75
 """Of the budget, after which work ends by itself at its next step: what is done by then is answered."""
+_A_BATCH: Final = 0.25
+"""Of the budget, what a batch may take: whoever comes waits for the one under way, and then for its own."""
+_LATEST: Final = 0.3
+"""What a batch counts for in the mean of them."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Ranking:
     still at it is waited for by nobody, and while all are nothing more is begun: so what is under way is bounded.
 
     Args:
-        budget_s: the longest that a request of up to `A_BUDGET` customers or items waits.
+        budget_s: the longest that a request of up to `A_BUDGET` customers or items waits, from when it came.
         threads: how many.
     """
 
@@ -72,12 +76,14 @@ class Ranking:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ranking")
         self._left: list[Future[Any]] = []
 
-    async def run(self, n: int, work: Callable[[Deadline], T]) -> T:
+    async def run(self, n: int, work: Callable[[Deadline], T], since: float | None = None) -> T:
         """The work's result.
 
         Args:
             n: for how many customers or items it is.
             work: done on one of the threads; it looks at its deadline between its steps.
+            since: when the first came that waits for it, by `time.perf_counter`: the budget is counted from there;
+                None: it came now.
 
         Raises:
             OverdueError: there is none in time.
@@ -88,13 +94,42 @@ class Ranking:
             raise OverdueError(f"ranking is behind: {len(self._left)} requests are still at it that had no time left")
         budget_s = self._budget_s * max(1, -(-n // A_BUDGET))
         late = f"ranking took longer than {budget_s:g} s"
-        deadline = Deadline(time.monotonic() + _SOFT * budget_s, late)
+        spent_s = 0.0 if since is None else time.perf_counter() - since
+        if spent_s >= _SOFT * budget_s:
+            raise OverdueError(late)
+        deadline = Deadline(time.monotonic() + _SOFT * budget_s - spent_s, late)
         doing = self._pool.submit(copy_context().run, work, deadline)
         try:
-            async with asyncio.timeout(budget_s):
+            async with asyncio.timeout(budget_s - spent_s):
                 return await asyncio.wrap_future(doing)
         except TimeoutError:
             raise OverdueError(late) from None
         finally:
             if not doing.done() and not doing.cancel():
                 self._left.append(doing)
+
+
+class Tempo:
+    """How long ranking takes a customer lately, and so for how many it is done at a time.
+
+    Args:
+        budget_s: see `Ranking`.
+        most: customers of a batch, however fast it is.
+    """
+
+    def __init__(self, budget_s: float, most: int) -> None:
+        self._batch_s = _A_BATCH * budget_s
+        self._most = most
+        self._mean_s = 0.0
+
+    def done(self, n: int, seconds: float, *, late: bool = False) -> None:
+        """A batch of N is ranked for; one that was late is only known to take no less."""
+        each_s = seconds / n
+        if not late or each_s > self._mean_s:
+            self._mean_s += (each_s - self._mean_s) * (_LATEST if self._mean_s else 1.0)
+
+    def fitting(self) -> int:
+        """For how many customers a batch is."""
+        if self._mean_s * self._most <= self._batch_s:
+            return self._most
+        return max(1, int(self._batch_s / self._mean_s))

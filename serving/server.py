@@ -25,9 +25,9 @@ from typing import IO, Final, Self
 
 import msgspec
 
-from motherlode import bundle, bundles, machine, runtime
+from motherlode import bundle, bundles, machine, refusal, runtime
 from motherlode.compute import choose
-from motherlode.errors import ServingError
+from motherlode.errors import BundleError, ServingError
 from motherlode.settings import Settings, environment
 from serving import haproxy, processes, profiles
 from serving.lock import policy, routes
@@ -179,13 +179,13 @@ def run(
         require_free_port(settings)
     else:
         policy.require(settings)
-    folder = bundles.current(settings.models)
+    bundles.current(settings.models)
     choose(settings.device, "serving")
     attempts = _attempts(settings, profile)
     host = _start(settings, attempts[0])
     try:
         with redis(settings) as bound, _stop_signals() as stopping:
-            _verify(settings, folder)
+            verify_what_serves(settings)
             for each in attempts:
                 if host.stopped:
                     host = _start(settings, each)
@@ -197,6 +197,23 @@ def run(
         raise ServingError(f"Ray Serve does not start: {problem}", f"Look into {settings.logs / 'serve.log'}.")
     finally:
         _end(host, settings, patience_s=0.0)  # it is there still where nobody was answered yet
+
+
+def verify_what_serves(settings: Settings) -> None:
+    """Verify the bundle that replicas will start with: the one in place of a refused one, or what is current.
+
+    Raises:
+        BundleError: it does not verify.
+    """
+    models = settings.models
+    told = refusal.holding(models)
+    if told is not None and told.serving in bundles.versions(models):
+        try:
+            _verify(settings, models / told.serving)
+            return
+        except BundleError as error:
+            _log.warning("Bundle %s was refused, but %s cannot serve: %s", told.version, told.serving, error)
+    _verify(settings, bundles.current(models))
 
 
 def _verify(settings: Settings, folder: Path) -> None:

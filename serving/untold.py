@@ -45,8 +45,8 @@ class Untold:
 
     def _look(self) -> None:
         try:
-            words = self._ledger.fresh(_BYTES)
-        except (OSError, DataError) as error:
+            words = self._ledger.fresh(_BYTES, damaged=_tell)  # a damaged line must not hide those beside it
+        except OSError as error:
             _log.error("The ledger of consents cannot be read: %s", error)
             return
         for word in words:
@@ -57,3 +57,7 @@ class Untold:
         while len(self._said) > _MOST:
             purpose, customer = next(iter(self._said))
             del self._said[purpose, customer], self._of[purpose][customer]
+
+
+def _tell(damage: DataError) -> None:
+    _log.error("A word of consent cannot be read: %s", damage)

@@ -3,7 +3,8 @@
 import importlib
 import io
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -189,6 +190,8 @@ def publish(settings: Settings, version: str) -> list[str]:
     audit.check(settings)
     refused = refusal.holding(settings.models)
     bundles.flip(settings.models, version)
+    with suppress(OSError):  # it holds no more; a later rollback would pass the bundle over
+        refusal.lift(settings.models, version)
     gone = bundles.collect(settings.models, settings.keep_bundles, None if refused is None else refused.serving)
     audit.record(settings, "publish", version, collected=len(gone))
     return gone
@@ -197,13 +200,18 @@ def publish(settings: Settings, version: str) -> list[str]:
 def take_back(settings: Settings) -> str:
     """Verify the bundle that was published before the current one and make it current; returns its version.
 
+    One that serving refused, and that nobody published again since, is passed over.
+
     Raises:
         BundleError: there is none, or it does not verify; the current one keeps serving.
     """
-    _verify(settings, bundles.previous(settings.models))
+    refused: Collection[str] = ()
+    with suppress(OSError):
+        refused = refusal.read(settings.models).keys()
+    _verify(settings, bundles.previous(settings.models, refused))
     audit.check(settings)
     withdrawn = bundles.current(settings.models).name
-    version = bundles.flip_back(settings.models)
+    version = bundles.flip_back(settings.models, refused)
     audit.record(settings, "rollback", version, withdrawn=withdrawn)
     return version
 

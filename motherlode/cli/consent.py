@@ -1,11 +1,12 @@
 """`motherlode consent`: what customers said of the purposes that they are answered for."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
@@ -13,7 +14,7 @@ from feature_repo.mart import customers
 from motherlode import consent as consents
 from motherlode.cli import options
 from motherlode.consent import Ledger, Purposes, UnknownPurposeError, Word
-from motherlode.errors import SettingsError
+from motherlode.errors import DataError, SettingsError
 from motherlode.online.keys import entity_text
 from motherlode.online.tombstones import Tombstones
 from motherlode.people import People
@@ -68,20 +69,41 @@ def show(customer: str, home: Path | None) -> None:
 def load(home: Path | None) -> None:
     """Take over what the company's tables say: the columns `consent_<purpose>` of the customers in the mart.
 
-    They have no time, so whatever a customer said here or over HTTP counts before them.
+    They have no time, so whatever a customer said here or over HTTP counts before them, and a "no" under one of a
+    person's ids counts before a "yes" under another.
     """
     settings = Settings.from_env(home=home)
     known = {name for name, rule in Purposes.of(settings).rules.items() if rule != "free"}
     standing = Ledger(settings).standing()
     said = [(entity_text((key,)), purpose, yes) for key, purpose, yes in customers.said(settings) if purpose in known]
-    words = [_news(key, purpose, yes, standing.get((key, purpose))) for key, purpose, yes in said]
-    new = [word for word in words if word is not None]
-    told = _keep(settings, new) if new else 0
+    refusing = [(key, purpose) for key, purpose, yes in said if not yes]
+    ledger = Ledger(settings)
+    try:
+        others = _others(settings, {key for key, _ in refusing})
+    except DataError as error:
+        kept = ledger.add(_new([(key, purpose, False) for key, purpose in refusing], standing))
+        _into_redis(settings, kept)
+        what = f"{len(kept):,} new withdrawals of the tables are kept, each for its own id alone, and no agreement"
+        raise DataError(f"{what}: {error.problem}", f"{error.remedy} Then load again.") from error
+    refused = {*refusing, *((other, purpose) for key, purpose in refusing for other in others[key])}
+    told = ledger.add(
+        _new([(key, purpose, yes and (key, purpose) not in refused) for key, purpose, yes in said], standing)
+    )
+    withdrawn = [word for word in told if not word.granted]
+    spread = [replace(word, customer=other) for word in withdrawn for other in others.get(word.customer, ())]
+    _into_redis(settings, [*told, *ledger.add(spread)])
+    Console().print(f"{len(told):,} words of {len(said):,} in the tables are new.", highlight=False)
+
+
+def _others(settings: Settings, customers: Collection[str]) -> Mapping[str, Sequence[str]]:
+    """Customer → the other names of that person."""
     with closing(People(settings)) as people:
-        others = [other for word in new for other in people.words(word, [word.customer])[1:]]
-    if others:
-        _keep(settings, others)
-    Console().print(f"{told:,} words of {len(said):,} in the tables are new.", highlight=False)
+        return {customer: people.others([customer]) for customer in customers}
+
+
+def _new(said: Iterable[tuple[str, str, bool]], standing: Mapping[tuple[str, str], Word]) -> list[Word]:
+    words = (_news(key, purpose, yes, standing.get((key, purpose))) for key, purpose, yes in said)
+    return [word for word in words if word is not None]
 
 
 def _news(customer: str, purpose: str, granted: bool, before: Word | None) -> Word | None:
@@ -98,9 +120,19 @@ def _say(home: Path | None, customer: str, purpose: str, *, granted: bool) -> No
     _require(settings, purpose)
     keys = [entity_text((key,)) for key in settings.identity.join_keys(customer)]
     at = int(datetime.now(UTC).timestamp() * 1000)
-    with closing(People(settings)) as people:
-        words = people.words(Word(keys[0], purpose, granted, at), keys)
-    if not _keep(settings, words):
+    word = Word(keys[0], purpose, granted, at)
+    ledger, problem = Ledger(settings), None
+    kept = ledger.add([word])  # whatever becomes of the person's other names
+    try:
+        with closing(People(settings)) as people:
+            kept += ledger.add(people.words(word, keys)[1:])
+    except DataError as error:
+        problem = error
+    _into_redis(settings, kept)
+    if problem is not None:
+        what = f"{purpose} is withdrawn under this id alone, and not under others that the person may have"
+        raise DataError(f"{what}: {problem.problem}", problem.remedy) from problem
+    if not kept:
         Console().print("The customer was erased: nothing is kept.")
         return
     Console().print(f"Kept: {purpose} {'granted' if granted else 'withdrawn'}. It counts from now on.", highlight=False)
@@ -115,18 +147,11 @@ def _require(settings: Settings, purpose: str) -> None:
         raise SettingsError(f"The purpose {purpose!r} needs no consent.", "Give it a rule in MOTHERLODE_PURPOSES.")
 
 
-def _keep(settings: Settings, words: Sequence[Word]) -> int:
-    """Into the ledger first: should Redis be gone, the next server of this home tells it."""
-    kept = Ledger(settings).add(words)
-    with _server(settings) as client:
-        consents.tell(client, settings.project, kept, Tombstones(settings))
-    return len(kept)
-
-
-@contextmanager
-def _server(settings: Settings) -> Iterator[object]:
-    with running(settings) as bound, connect(bound) as client:
-        yield client
+def _into_redis(settings: Settings, kept: Sequence[Word]) -> None:
+    """What the ledger has: should Redis be gone, the next server of this home tells it."""
+    if kept:
+        with running(settings) as bound, connect(bound) as client:
+            consents.tell(client, settings.project, kept, Tombstones(settings))
 
 
 def _told(word: Word | None) -> tuple[str, str]:

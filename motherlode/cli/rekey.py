@@ -66,8 +66,9 @@ def _pseudonyms(settings: Settings, stages: Stages, console: Console) -> None:
     ingest.into_warehouse(settings, project.find(settings), stages)
     customers = list({*customers, *privacy.outside_ids(settings, state.read(settings))})
     given.rename(settings, settings.identity, customers)
-    consent.rename(settings, customers)
+    # In this order: what is withdrawn in between is said under the names that the ledger is about to have, or takes.
     people.rename(settings, consent.renamed(settings, customers))
+    consent.rename(settings, customers)
     removed = _online(settings, stages, customers) if manifest.read(settings).views else 0
     version = publish.rebind(settings)
     privacy.conclude(settings)

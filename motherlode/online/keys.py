@@ -12,7 +12,7 @@
     <project>/@complete/<view>/<generation>             how it was last written whole: format, fingerprint, keep time
     <project>/@erasure                                  which key the guards' digests are made by
     <project>/@flipped/<view>                           for a minute after a flip (`motherlode.online.generations`)
-    <project>/@refused                                  which bundle serving refused (`motherlode.refusal`)
+    <project>/@refused                                  which bundles serving refused, a hash (`motherlode.refusal`)
     <project>/@suppressed                               set: items that nobody is recommended, by their ids
     <project>/@owned                                    set of `<view>/<generation>` whose rows belong to a customer
 
@@ -128,7 +128,7 @@ def suppressed_key(project: str) -> str:
 
 
 def refused_key(project: str) -> str:
-    """Which bundle serving refused last."""
+    """Which bundles serving refused."""
     return f"{project}/@refused"
 
 

@@ -32,6 +32,8 @@ def middlewares() -> list[Middleware]:
 class Guard:
     """An ASGI application around another: it lets through requests for paths that there are, without orders to Ray.
 
+    There is no WebSocket behind it: one is refused before it opens, whatever its path and its headers.
+
     Args:
         app: the other.
     """
@@ -46,6 +48,9 @@ class Guard:
                 await _nowhere(scope, send)
                 return
             scope["headers"] = [each for each in scope["headers"] if _may_pass(*each)]
+        elif scope["type"] != "lifespan":
+            await send({"type": "websocket.close"})
+            return
         await self._app(scope, receive, send)
 
 

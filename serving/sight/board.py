@@ -8,7 +8,7 @@ import fcntl
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ import msgspec
 import psutil
 
 from serving.sight.counts import Labels, Series
-from serving.sight.metrics import METRICS, REPLICAS, Merge, Metric
+from serving.sight.metrics import ANSWERS, BUNDLE_LABEL, METRICS, REPLICAS, Merge, Metric
 
 FRESH_S: Final = 5.0
 """A replica that has not been heard of for longer answers nobody."""
@@ -37,6 +37,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         version: of its bundle.
         series: by the metric's name.
         drift: counts by bin: view, feature, counts.
+        bundles: those whose counts it keeps.
     """
 
     host: str
@@ -46,6 +47,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     version: str
     series: Mapping[str, Sequence[Series]]
     drift: Sequence[tuple[str, str, list[float]]] = ()
+    bundles: Sequence[str] = ()
 
     @property
     def replica(self) -> str:
@@ -81,7 +83,7 @@ class Board:
             gone = [each for path, each in found.items() if each is not None and path not in living]
             if living:
                 before = self._read(self._folder / _GONE)
-                kept = counted([*gone, *([before] if before else [])])
+                kept = counted([*gone, *([before] if before else [])], bundles([*map(found.get, living), snapshot]))
                 self._write(_GONE, Snapshot("", 0, 0.0, 0.0, "", kept))
             else:
                 (self._folder / _GONE).unlink(missing_ok=True)
@@ -134,7 +136,7 @@ class Board:
 
 def merge(living: Sequence[Snapshot], gone: Sequence[Snapshot]) -> dict[str, list[Series]]:
     """What all replicas together tell: gauges of the living, counts of all."""
-    merged = counted([*living, *gone])
+    merged = counted([*living, *gone], bundles(living))
     for metric in METRICS:
         if metric.kind == "gauge":
             merged[metric.name] = _merged(metric, living)
@@ -142,9 +144,23 @@ def merge(living: Sequence[Snapshot], gone: Sequence[Snapshot]) -> dict[str, lis
     return merged
 
 
-def counted(snapshots: Sequence[Snapshot]) -> dict[str, list[Series]]:
-    """Counters and histograms of all, added up."""
-    return {metric.name: _merged(metric, snapshots) for metric in METRICS if metric.kind != "gauge"}
+def bundles(living: Iterable[Snapshot | None]) -> set[str]:
+    """The bundles that one of the living keeps."""
+    return {name for each in living if each is not None for name in (each.version, *each.bundles)}
+
+
+def counted(snapshots: Sequence[Snapshot], kept: Set[str]) -> dict[str, list[Series]]:
+    """Counters and histograms of all, added up.
+
+    Args:
+        snapshots: of all.
+        kept: the bundles that are told of. Another's counts go as a whole, every replica's at once: a counter may go,
+            but must not go back.
+    """
+    merged = {metric.name: _merged(metric, snapshots) for metric in METRICS if metric.kind != "gauge"}
+    at = ANSWERS.labels.index(BUNDLE_LABEL)
+    merged[ANSWERS.name] = [each for each in merged[ANSWERS.name] if each.labels[at] in kept]
+    return merged
 
 
 def _merged(metric: Metric, snapshots: Sequence[Snapshot]) -> list[Series]:

@@ -4,7 +4,7 @@ An observation costs a tenth of `prometheus_client`'s, which takes a lock and lo
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import msgspec
 
@@ -82,6 +82,18 @@ class Family:
     def clear(self) -> None:
         """Forget all series: of a gauge whose labels change."""
         self._series.clear()
+
+    def drop(self, label: str, values: Set[str]) -> None:
+        """Forget the series in which a label has one of these values: what never comes again would be told for ever."""
+        at = self.metric.labels.index(label)
+        for labels in [each for each in self._series if each[at] in values]:
+            del self._series[labels]
+            self._histograms.pop(labels, None)
+
+    def values(self, label: str) -> set[str]:
+        """What a label has been."""
+        at = self.metric.labels.index(label)
+        return {each[at] for each in self._series}
 
     def now(self) -> list[Series]:
         """Every series as it is now."""

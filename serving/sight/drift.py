@@ -167,6 +167,10 @@ class Window:
         """How far features moved within the training, by name."""
         return {name: each.moved for name, each in self.profiles.items() if each.moved is not None}
 
+    def nulls(self) -> dict[Name, float]:
+        """Which share of the training's newest rows was null, by name."""
+        return {name: each.nulls for name, each in self.profiles.items() if each.nulls is not None}
+
     def indices(self, counts: Mapping[Name, Floats]) -> dict[Name, float]:
         """The index by name, of those that enough customers are known of."""
         return {

@@ -1,7 +1,7 @@
 """Every metric that `/metrics` tells, by name: what it says, its labels, and how replicas' values become one.
 
-The set of label values is bounded everywhere: routes, statuses, sources, reasons, views, features and bundles. None is
-a customer's.
+The set of label values is bounded everywhere: routes, statuses, sources, reasons, views, features, replicas, and the
+few bundles that replicas keep. None is a customer's.
 """
 
 from dataclasses import dataclass
@@ -56,11 +56,13 @@ STAGES: Final = Metric(
 BATCH: Final = Metric(
     "motherlode_batch_customers", "histogram", "Customers who were answered together.", ("route",), _CUSTOMERS
 )
+BUNDLE_LABEL: Final = "bundle"
 ANSWERS: Final = Metric(
     "motherlode_answers_total",
     "counter",
-    "Customers answered, by status and by where the answer comes from; source is empty where there is one alone.",
-    ("route", "bundle", "status", "source"),
+    "Customers answered, by status and by where the answer comes from; source is empty where there is one alone. "
+    "Of the bundle that answers and the two that were loaded last besides.",
+    ("route", BUNDLE_LABEL, "status", "source"),
 )
 DEGRADED: Final = Metric(
     "motherlode_degraded_total",
@@ -92,6 +94,12 @@ NULL_SHARE: Final = Metric(
     "motherlode_feature_null_share",
     "gauge",
     "Share of those customers of whom the feature is null.",
+    ("view", "feature"),
+)
+TRAINING_NULL_SHARE: Final = Metric(
+    "motherlode_feature_training_null_share",
+    "gauge",
+    "Share of the newest customers trained on of whom the feature was null.",
     ("view", "feature"),
 )
 SCORE_PSI: Final = Metric(
@@ -168,6 +176,7 @@ METRICS: Final = (
     FEATURE_PSI,
     TRAINING_PSI,
     NULL_SHARE,
+    TRAINING_NULL_SHARE,
     SCORE_PSI,
     DRIFT_CUSTOMERS,
     IN_FLIGHT,

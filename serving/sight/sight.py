@@ -14,7 +14,7 @@ import psutil
 from motherlode.bundle import Bundle
 from serving.sight import metrics as m
 from serving.sight.answers import UNSEEN, BundleSight
-from serving.sight.board import Board, Snapshot, merge, this
+from serving.sight.board import Board, Snapshot, bundles, merge, this
 from serving.sight.counts import Family, Histogram, Series
 from serving.sight.drift import SCORE, Window
 from serving.sight.haproxy import HAProxy
@@ -157,6 +157,9 @@ class Sight:
             self._look(health)
             await asyncio.to_thread(self._drain)
             await asyncio.to_thread(self._tell, self._snapshot())
+            answers = self._family(m.ANSWERS)
+            if old := answers.values(m.BUNDLE_LABEL) - self._bundles.keys():
+                answers.drop(m.BUNDLE_LABEL, old - await asyncio.to_thread(self._kept))
 
     async def text(self, health: Health) -> str:
         """All replicas' metrics, as Prometheus reads them."""
@@ -209,7 +212,8 @@ class Sight:
         series = {name: family.now() for name, family in self._families.items()}
         window = self._window
         drift = [] if window is None else [(*name, counts.tolist()) for name, counts in window.counts.items()]
-        return Snapshot(*self._me, time.time(), "" if window is None else window.version, series, drift)
+        version = "" if window is None else window.version
+        return Snapshot(*self._me, time.time(), version, series, drift, list(self._bundles))
 
     def _tell(self, snapshot: Snapshot) -> None:
         self._latest = snapshot
@@ -223,6 +227,10 @@ class Sight:
         except OSError as error:
             _log.warning("Metrics are of one replica alone: %s", error.strerror)
             self._board = None
+
+    def _kept(self) -> set[str]:
+        """The bundles that some replica keeps."""
+        return bundles([self._latest] if self._board is None else self._board.all()[0])
 
     def _text(self) -> str:
         living, gone = ([self._latest], []) if self._board is None else self._board.all()
@@ -249,6 +257,7 @@ class Sight:
             m.NULL_SHARE.name: [
                 Series(name, float(totals[name][-1] / totals[name].sum())) for name in found if name[0] != SCORE
             ],
+            m.TRAINING_NULL_SHARE.name: [Series(name, value) for name, value in window.nulls().items()],
             m.SCORE_PSI.name: [Series(name[1:], value) for name, value in found.items() if name[0] == SCORE],
             m.DRIFT_CUSTOMERS.name: [Series((), most)],
         }

@@ -55,6 +55,20 @@ def test_a_rollback_goes_back_along_what_was_published(tmp_path: Path) -> None:
     assert bundles.previous(tmp_path) == "v1"
 
 
+def test_a_rollback_passes_over_what_was_refused(tmp_path: Path) -> None:
+    """`publish v1` in place of a refused v2 has both behind it."""
+    for version in ("v0", "v1", "v2", "v1"):
+        if version not in bundles.versions(tmp_path):
+            write(tmp_path, version)
+        bundles.flip(tmp_path, version)
+    assert bundles.previous(tmp_path) == "v2"
+    assert bundles.previous(tmp_path, {"v2"}) == "v0"
+    assert bundles.flip_back(tmp_path, {"v2"}) == "v0"
+    assert bundles.published(tmp_path) == ["v0"]
+    with pytest.raises(BundleError, match="before v0 but what serving refused: v2"):
+        bundles.flip_back(tmp_path, {"v2"})
+
+
 def test_old_bundles_are_collected_but_never_the_current_one(tmp_path: Path) -> None:
     for i in range(6):
         write(tmp_path, f"v{i}")

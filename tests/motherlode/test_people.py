@@ -1,6 +1,7 @@
 """Who is one person: what one id withdraws all withdraw, and nothing is left of whoever goes."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from motherlode import consent, people
 from motherlode.consent import Ledger, Word
 from motherlode.errors import DataError
+from motherlode.online.tombstones import Tombstones, of_customer
 from motherlode.people import People
 from motherlode.settings import Settings
 
@@ -76,3 +78,29 @@ def test_a_file_that_is_none_is_told_by_its_name(tmp_path: Path) -> None:
     (tmp_path / consent.FOLDER / people.FILE).write_bytes(b"no database, however long it is" * 100)
     with pytest.raises(DataError, match=r"people\.db cannot be read"):
         People(settings).others(["a"])
+
+
+def test_a_damaged_file_stops_no_erasure_and_is_named_to_who_renames(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    people.publish(settings, [["a", "b"]])
+    file = tmp_path / consent.FOLDER / people.FILE
+    file.write_bytes(b"no database, however long it is" * 100)
+    with pytest.raises(DataError, match=r"people\.db cannot be read") as refused:
+        people.rename(settings, {"a": "c"})
+    assert "motherlode features" in refused.value.remedy
+    assert people.count(settings, {"a"}) == 0
+    assert people.erase(settings, ["a"]) is None
+    assert not file.exists(), "the next build makes it anew"
+    assert people.erase(settings, ["a"]) == 0
+
+
+def test_who_has_a_tombstone_goes_whoever_is_named_and_does_not_come_back(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    people.publish(settings, [["a", "b", "c"]])
+    tombstones = Tombstones(settings)
+    tombstones.add([of_customer(tombstones, "a", datetime.now(UTC), "certificate")])
+    assert people.count(settings, {"a", "b", "nobody"}) == 2
+    assert people.erase(settings, []) == 1, "as after a restore: nobody knows their names any more"
+    assert People(settings).others(["b"]) == ["c"]
+    people.publish(settings, [["a", "b", "c"]])
+    assert (People(settings).others(["b"]), People(settings).others(["a"])) == (["c"], [])

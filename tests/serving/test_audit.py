@@ -384,3 +384,72 @@ def test_switched_off_nothing_is_written(company: "Company") -> None:
     with TestClient(build(settings)) as client:
         assert client.post("/v1/score", json={"customer_ids": [1]}).status_code == 200
     assert not audit.folder_of(settings).exists()
+
+
+def until(what: Any) -> None:
+    end = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_file_is_told_before_it_has_a_line(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    journal = Journal(settings)
+    journal.note("k", "/v1/score", "service", 200, [1], "v1")
+    journal._make()
+    journal._tell()  # killed here, nothing is missed
+    (begun,) = acts.read(settings)
+    (path,) = files(settings)
+    assert (begun.subject, path.read_bytes(), audit.verify(settings)) == (path.name, b"", 0)
+    journal._commit()
+    assert audit.verify(settings) == 1
+    content, head = path.read_bytes(), path.with_suffix(".head").read_bytes()
+    path.unlink()
+    with pytest.raises(DataError, match="was begun, and is not there"):
+        audit.verify(settings)
+    path.touch()
+    path.with_suffix(".head").unlink()
+    with pytest.raises(DataError, match=r"\.head is missing"):
+        audit.verify(settings)
+    path.write_bytes(content)
+    path.with_suffix(".head").write_bytes(head)
+    assert audit.verify(settings) == 1
+
+
+def test_files_that_were_begun_while_the_audit_log_refused_are_told_when_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_COMMIT_S", 0.05)
+    monkeypatch.setattr(audit, "_SIZE", 2_000)
+    settings = Settings(home=tmp_path)
+    log = settings.home / acts.LOG
+    acts.record(settings, "load", "one")
+    content = log.read_bytes()
+    log.write_bytes(b"somebody changed it\n")
+    journal = Journal(settings)
+    journal.start()
+    for number in range(20):
+        journal.note("k", "/v1/score", "service", 200, [number], "v1")
+    until(lambda: len(files(settings)) > 2 and journal.failing)
+    log.write_bytes(content)
+    journal.stop()
+    assert not journal.failing
+    begun = [each.subject for each in acts.read(settings) if each.action == audit.BEGUN]
+    assert sorted(begun) == [path.name for path in files(settings)]
+    assert audit.verify(settings) == 20
+
+
+def test_a_request_that_makes_no_line_stops_none_behind_it_and_is_counted(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    journal = Journal(settings)
+    journal.start()
+    nobody: Any = None
+    journal.note(nobody, "/v1/score", "service", 200, [1], "v1")
+    journal.note("k", "/v1/score", "service", 200, ["\ud800"], "v1")
+    journal.note("k", "/v1/score", "service", 200, [1], "v1")
+    journal.stop()
+    assert (journal.failing, journal.waiting, journal.lost) == (False, 0, 2)
+    actions = [each.action for each in entries(settings)]
+    assert actions == [audit.LOST, audit.LOST, audit.ASKED]
+    assert audit.verify(settings) == 3

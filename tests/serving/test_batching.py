@@ -1,7 +1,8 @@
 """Requests that queue are answered by one call; each gets its own answer, whatever becomes of the others."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -11,14 +12,16 @@ Calls = list[tuple[str, list[list[int]]]]
 
 
 class Desk:
-    """Answers by doubling, when it is let; keeps what it was called with."""
+    """Answers by doubling, when it is let, two batches at once; keeps what it was called with."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | Callable[[], int] = 4, at_once: int = 2) -> None:
         self.calls: Calls = []
+        self.since: list[float] = []
         self.gate = asyncio.Event()
-        self.batcher: Batcher[str, int, list[int]] = Batcher(self._run, most=4)
+        self.batcher: Batcher[str, int, list[int]] = Batcher(self._run, most, at_once=at_once)
 
-    async def _run(self, kind: str, asked: Sequence[Sequence[int]]) -> list[list[int]]:
+    async def _run(self, kind: str, asked: Sequence[Sequence[int]], since: float) -> list[list[int]]:
+        self.since.append(since)
         self.calls.append((kind, [list(each) for each in asked]))
         await self.gate.wait()
         if any(-1 in each for each in asked):
@@ -47,6 +50,19 @@ def test_one_alone_is_asked_at_once_and_those_that_queue_are_asked_together() ->
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_as_many_batches_as_are_told_are_under_way(at_once: int) -> None:
+    async def run() -> None:
+        desk = Desk(at_once=at_once)
+        asked = [desk.ask("a", number) for number in range(6)]
+        await _settle()
+        assert len(desk.calls) == at_once
+        desk.gate.set()
+        assert await asyncio.gather(*asked) == [[2 * number] for number in range(6)]
+
+    asyncio.run(run())
+
+
 def test_a_batch_has_a_bound_which_a_single_request_may_exceed() -> None:
     async def run() -> None:
         desk = Desk()
@@ -56,6 +72,37 @@ def test_a_batch_has_a_bound_which_a_single_request_may_exceed() -> None:
         answers = await asyncio.gather(*asked)
         assert [len(each) for each in answers] == [1, 1, 3, 1, 1, 9, 1]
         assert [list(map(len, batch)) for _, batch in desk.calls[2:]] == [[3, 1], [1], [9], [1]]
+
+    asyncio.run(run())
+
+
+def test_the_bound_may_be_another_for_each_batch() -> None:
+    async def run() -> None:
+        most = iter([1, 3, 2])
+        desk = Desk(lambda: next(most))
+        asked = [desk.ask("a", number) for number in range(8)]
+        await _settle()
+        desk.gate.set()
+        await asyncio.gather(*asked)
+        assert [len(batch) for _, batch in desk.calls[2:]] == [1, 3, 2]
+
+    asyncio.run(run())
+
+
+def test_a_batch_is_told_when_the_first_of_its_requests_came() -> None:
+    async def run() -> None:
+        desk = Desk()
+        asked = [desk.ask("a", 0), desk.ask("a", 1)]
+        await _settle()
+        before = time.perf_counter()
+        asked.append(desk.ask("a", 2))
+        await _settle()
+        between = time.perf_counter()
+        asked.append(desk.ask("a", 3))
+        await asyncio.sleep(0.05)
+        desk.gate.set()
+        await asyncio.gather(*asked)
+        assert desk.since[0] <= desk.since[1] <= before <= desk.since[2] <= between
 
     asyncio.run(run())
 

@@ -18,7 +18,7 @@ from motherlode.errors import BundleError
 from motherlode.index import Index, build, examined_for
 from motherlode.manifest import ITEM_INDEX, SearchIndex
 from motherlode.product import Product
-from serving.catalogue import Catalogue, Found, Searched, open_catalogue
+from serving.catalogue import Allowed, Catalogue, Found, Searched, open_catalogue
 from tests.serving.conftest import bundle_files, make_manifest
 from training.search_graph import search_graph
 
@@ -231,3 +231,14 @@ def test_an_index_that_was_changed_is_refused_before_it_is_read(company: "Compan
 
 def company_vectors(company: "Company") -> Floats:
     return bundle.load(bundles.current(company.settings.models)).vectors
+
+
+def test_the_leading_rows_are_as_many_as_asked_for_though_another_thread_keeps_fewer_meanwhile() -> None:
+    class Raced(Allowed):
+        """Another thread, that was asked for one row, keeps its own a moment after."""
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value[:1] if name == "_leading" else value)
+
+    allowed = Raced(np.array([True, False, True, True]))
+    assert allowed.leading(np.arange(4), 3).tolist() == [0, 2, 3]

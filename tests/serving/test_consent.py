@@ -230,7 +230,15 @@ def test_a_withdrawal_is_kept_though_nobody_can_tell_who_is_one_person(company: 
     file = company.settings.home / consent.FOLDER / people.FILE
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"no database at all, and longer than nothing" * 10)
-    assert say(client, 1, False).status_code == 503
+    refused = say(client, 1, False)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
+    told = refused.json()["error"]
+    assert told["message"] == "It is kept and in effect under this id, not yet under others that the person may have."
+    assert "motherlode features" in told["remedy"]
+    kept: Any = company.client.get(consent.consent_key(company.settings.project, "1"))
+    assert consent.decode(kept)["marketing"] < 0, "in effect when it is answered"
+    with company.hanging():
+        assert "kept, and not in effect yet" in say(client, 1, False).text
     until = time.monotonic() + 5
     while statuses(client) != ["withheld", "ok"]:
         assert time.monotonic() < until

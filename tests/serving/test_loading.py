@@ -1,6 +1,7 @@
 """A bundle is loaded beside requests: one replica after the other, and the interpreter is given back often."""
 
 import asyncio
+import socket
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from motherlode.errors import BundleError
 from motherlode.lock import exclusive
 from serving.breaker import Breaker
 from serving.engine import Engine
-from serving.loading import Loader
+from serving.loading import Loader, lock_of
 from serving.reading import connect
 from serving.served import Served
 from serving.trial import Sample
@@ -28,7 +29,7 @@ def loader(company: "Company", patience_s: float = 30.0) -> Loader:
 
 def test_a_replica_waits_while_another_one_of_the_machine_loads(company: "Company") -> None:
     async def run() -> None:
-        with exclusive(company.settings, "loading"):
+        with exclusive(company.settings, lock_of(socket.gethostname())):
             loading = asyncio.create_task(loader(company).beside("v1"))
             done, _ = await asyncio.wait([loading], timeout=0.5)
             assert not done
@@ -38,9 +39,17 @@ def test_a_replica_waits_while_another_one_of_the_machine_loads(company: "Compan
     asyncio.run(run())
 
 
+def test_a_replica_of_another_machine_that_shares_the_home_is_not_waited_for(company: "Company") -> None:
+    async def run() -> None:
+        with exclusive(company.settings, lock_of("another machine")):
+            assert (await asyncio.wait_for(loader(company, 600.0).beside("v1"), 20)).version == "v1"
+
+    asyncio.run(run())
+
+
 def test_a_replica_does_not_wait_for_ever_for_one_that_hangs(company: "Company") -> None:
     async def run() -> None:
-        with exclusive(company.settings, "loading"):
+        with exclusive(company.settings, lock_of(socket.gethostname())):
             assert (await asyncio.wait_for(loader(company, 0.2).beside("v1"), 20)).version == "v1"
 
     asyncio.run(run())

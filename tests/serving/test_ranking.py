@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from serving.ranking import NO_HURRY, Deadline, OverdueError, Ranking
+from serving.ranking import NO_HURRY, Deadline, OverdueError, Ranking, Tempo
 
 
 class Door:
@@ -56,6 +56,39 @@ def test_a_larger_request_has_as_many_budgets() -> None:
         assert 50 < large < 100
 
     asyncio.run(run())
+
+
+def test_the_budget_is_counted_from_when_the_request_came(door: Door) -> None:
+    async def run() -> None:
+        came = time.perf_counter() - 4.0
+        at = await Ranking(10.0).run(1, lambda until: until.at, came)
+        assert 2 < at - time.monotonic() < 4
+        for ago_s in (0.8, 60.0):
+            with pytest.raises(OverdueError, match="ranking took longer than 1 s"):
+                await Ranking(1.0).run(1, door.work, time.perf_counter() - ago_s)
+        assert door.begun == 0
+        began = time.monotonic()
+        with pytest.raises(OverdueError):
+            await Ranking(2.0).run(1, door.work, time.perf_counter() - 1.4)
+        assert door.begun == 1
+        assert time.monotonic() - began < 1.9
+
+    asyncio.run(run())
+
+
+def test_a_batch_is_as_large_as_fits_a_quarter_of_the_budget() -> None:
+    tempo = Tempo(0.4, 16)
+    assert tempo.fitting() == 16, "nothing is known yet"
+    tempo.done(1, 0.024)
+    assert tempo.fitting() == 4
+    for _ in range(40):
+        tempo.done(4, 0.004)
+    assert tempo.fitting() == 16, "it has become faster"
+    for _ in range(40):
+        tempo.done(1, 5.0)
+    assert tempo.fitting() == 1, "one always is"
+    tempo.done(16, 0.1, late=True)
+    assert tempo.fitting() == 1, "some of them were not ranked for"
 
 
 def test_what_work_raises_is_raised() -> None:

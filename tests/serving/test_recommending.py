@@ -242,7 +242,70 @@ def test_a_bundle_whose_search_fails_is_refused_before_it_serves(
 
         monkeypatch.setattr(Catalogue, "search", broken)
         await live.refresh()
-        assert (live.engine.version, live.refused) == ("v1", "no such matrix")
+        assert live.engine.version == "v1"
+        assert "cannot be loaded here" in (live.refused or "")
+        assert "no such matrix" in (live.refused or "")
+        await client.aclose()
+
+    asyncio.run(run())
+
+
+def slowed(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Ranking takes so long for each customer, and looks at its deadline between two of them."""
+    search = Catalogue.search
+
+    def slow(self: Catalogue, users: Any, *others: Any) -> Any:
+        time.sleep(seconds * len(users))
+        return search(self, users, *others)
+
+    monkeypatch.setattr(engine_module, "_INLINE", 0)
+    monkeypatch.setattr(Catalogue, "search", slow)
+    monkeypatch.setattr(Catalogue, "at_once", property(lambda _: 1))
+
+
+async def at_once(engine: Engine, requests: int) -> list[tuple[str, float]]:
+    """Each one's status, and how long it waited."""
+
+    async def one() -> tuple[str, float]:
+        began = time.monotonic()
+        (found,) = (await engine.recommend(RecommendRequest((1,), k=2))).results
+        return found.status, time.monotonic() - began
+
+    return await asyncio.gather(*(one() for _ in range(requests)))
+
+
+def test_however_many_ask_at_once_none_waits_longer_for_its_ranking_than_the_budget(
+    company: "Company", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of a batch began when the batch did: the last of 300 waited for 3 s."""
+    settings = replace(company.settings, rank_budget_s=0.4)
+    loaded = bundle.load(bundles.current(settings.models))
+
+    async def run() -> None:
+        client = connect(settings)
+        engine = Engine(settings, loaded, Runtime(loaded), client)
+        slowed(monkeypatch, 0.02)
+        answers = await at_once(engine, 300)
+        assert {status for status, _ in answers} == {"ok", "degraded"}
+        assert max(waited for _, waited in answers) < 1.5
+        assert await at_once(engine, 1) != [], "and it goes on"
+        await client.aclose()
+
+    asyncio.run(run())
+
+
+def test_as_many_are_ranked_for_together_as_there_is_time_for(
+    company: "Company", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who alone has an answer within the budget has one, too, when some others ask at the same time."""
+    settings = replace(company.settings, rank_budget_s=1.0)
+    loaded = bundle.load(bundles.current(settings.models))
+
+    async def run() -> None:
+        client = connect(settings)
+        engine = Engine(settings, loaded, Runtime(loaded), client)
+        slowed(monkeypatch, 0.1)
+        assert [status for status, _ in await at_once(engine, 10)] == ["ok"] * 10
         await client.aclose()
 
     asyncio.run(run())

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import httpx
+import msgspec
 import psutil
 import pytest
 
+from motherlode import bundles, refusal
 from motherlode.errors import BundleError, PortInUseError, SettingsError
+from motherlode.refusal import Refusal
 from motherlode.settings import Settings
 from serving import profiles, server
 from serving.processes import Record, free_port, record_path, require_free_port
@@ -235,6 +238,24 @@ def test_a_bundle_that_does_not_verify_is_an_error_that_leaves_nothing_of_ray(
     assert [
         each for each in psutil.Process().children(recursive=True) if "serving.app" in " ".join(each.cmdline())
     ] == []
+
+
+def test_what_serves_in_place_of_a_refused_bundle_is_what_must_verify_at_a_start(
+    company: "Company", served: Settings
+) -> None:
+    (company.publish("bad") / "response.onnx").unlink()
+    pointer = bundles.pointer(served.models)
+    told = Refusal(pointer.written_ns, time.time(), "bad", "v1", "it lacks response.onnx")
+    refusal.write(served.models, told)
+    server.verify_what_serves(served)
+    for serving in ("v9", "../elsewhere"):
+        refusal.write(served.models, msgspec.structs.replace(told, serving=serving))
+        with pytest.raises(BundleError, match=r"lacks response\.onnx"):
+            server.verify_what_serves(served)
+    refusal.write(served.models, told)
+    (served.models / "v1" / "items.npy").unlink()
+    with pytest.raises(BundleError, match="bad"):
+        server.verify_what_serves(served)
 
 
 def test_an_unknown_profile_is_refused(served: Settings) -> None:

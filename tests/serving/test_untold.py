@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from motherlode.consent import Ledger, Word
+from motherlode.errors import DataError
 from motherlode.settings import Settings
 from serving import untold
 from serving.untold import Untold
@@ -54,5 +55,9 @@ def test_a_line_that_is_being_written_is_none_yet_and_damage_stops_no_answer(set
     ledger.add([word("b", False, AT)])
     assert known.of("marketing") == {"a": -AT, "b": -AT}
     with path.open("ab") as file:
-        file.write(b"what is this?\n")
-    assert known.of("marketing") == {"a": -AT, "b": -AT}
+        file.write(b"what is this?\n\xff\n")
+    ledger.add([word("c", False, AT)])
+    assert known.of("marketing") == {"a": -AT, "b": -AT, "c": -AT}, "what stands beside a damaged line counts"
+    assert Untold(settings).of("marketing") == known.of("marketing")
+    with pytest.raises(DataError, match="Line 3 "):
+        Ledger(settings).fresh()

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -156,11 +156,11 @@ def test_redis_is_told_as_soon_as_it_is_back_and_again_when_it_lost_its_keys(com
     async def run() -> None:
         down = replace(company.settings, redis_url=nowhere())
         await refuse(down, told(down))
-        assert company.client.get(key) is None
+        assert not company.client.exists(key)
         async with replicas(company.settings) as (served,):
             for _ in range(2):
                 await served.refresh()
-                assert company.client.get(key) is not None
+                assert company.client.exists(key)
                 company.client.flushall()
 
     asyncio.run(run())
@@ -236,7 +236,7 @@ def test_a_version_that_is_not_there_is_not_served_though_redis_names_it(company
 
 
 def test_what_cannot_be_read_counts_for_nothing(company: "Company") -> None:
-    company.client.set(refused_key(company.settings.project), b'{"version": 7')
+    company.client.hset(refused_key(company.settings.project), "v2", '{"version": 7')
     (company.settings.models / refusal.FILE).write_bytes(b"\xff\xfe")
 
     async def run() -> None:
@@ -246,3 +246,113 @@ def test_what_cannot_be_read_counts_for_nothing(company: "Company") -> None:
             assert (served.engine.version, served.refused) == ("v2", None)
 
     asyncio.run(run())
+
+
+def told_of(company: "Company") -> set[str]:
+    """The versions that Redis knows a refusal of."""
+    client: Any = company.client
+    return {each.decode() for each in client.hkeys(refused_key(company.settings.project))}
+
+
+def far(version: str) -> Refusal:
+    """Of a replica whose clock, or its disk's, was an hour ahead."""
+    ahead = time.time() + 3600
+    return Refusal(int(ahead * 1e9), ahead, version, "v1", "it was slow")
+
+
+@pytest.mark.parametrize("version", ["vX", "v2"])
+def test_a_refusal_of_another_bundle_or_of_a_time_ahead_silences_none(company: "Company", version: str) -> None:
+    """It was the latest for ever, and the bundle that does not verify was loaded anew each second."""
+
+    async def run() -> None:
+        async with replicas(company.settings) as (served,):
+            await refuse(company.settings, far(version))
+            company.publish("v2", response__answer=NAN)
+            for _ in range(3):
+                await served.refresh()
+                assert served.engine.version == "v1"
+                assert "response answers differ" in (served.refused or "")
+
+    asyncio.run(run())
+    assert [each.action for each in audit.read(company.settings)] == [REFUSED], "it is loaded once"
+
+
+def test_what_a_replica_refused_itself_it_does_not_serve_again_whatever_is_told_of_others(company: "Company") -> None:
+    async def run() -> None:
+        async with replicas(company.settings) as (served,):
+            company.publish("v2")
+            await refuse(company.settings, told(company.settings))
+            await served.refresh()
+            company.client.flushall()
+            (company.settings.models / refusal.FILE).unlink()
+            await refuse(company.settings, far("vX"))
+            for _ in range(2):
+                await served.refresh()
+                assert (served.engine.version, served.refused) == ("v1", "its answers are shifted")
+            assert told_of(company) == {"v2", "vX"}
+
+    asyncio.run(run())
+
+
+def test_two_homes_of_one_project_and_one_redis_refuse_each_its_own(company: "Company", tmp_path: Path) -> None:
+    other = another_machine(company, tmp_path / "another home")
+
+    async def run() -> None:
+        async with replicas(company.settings, other) as (here, there):
+            company.publish("v2", response__answer=NAN)
+            await here.refresh()
+            company.publish("v3", response__answer=NAN).rename(other.models / "v3")
+            bundles.flip(company.settings.models, "v2")
+            bundles.flip(other.models, "v3")
+            for _ in range(3):
+                await here.refresh()
+                await there.refresh()
+                assert "Bundle v2" in (here.refused or "")
+                assert "Bundle v3" in (there.refused or "")
+            assert set(refusal.read(company.settings.models)) == {"v2"}, "what is told of others is theirs to keep"
+
+    asyncio.run(run())
+    assert len([each for each in audit.read(company.settings) if each.action == REFUSED]) == 2, "published twice"
+    assert len([each for each in audit.read(other) if each.action == REFUSED]) == 1
+
+
+def test_redis_keeps_the_latest_of_very_many(company: "Company") -> None:
+    async def run() -> None:
+        client = connect(company.settings)
+        for i in range(40):
+            await Verdicts(company.settings, client).tell(
+                Refusal(time.time_ns(), float(i), f"v{i}", "v1", "it is slow")
+            )
+        await client.aclose()
+
+    asyncio.run(run())
+    assert told_of(company) == {f"v{i}" for i in range(8, 40)}
+
+
+def test_a_disk_that_can_be_written_again_is_told(company: "Company") -> None:
+    company.publish("v2")
+    file = company.settings.models / refusal.FILE
+    file.mkdir()
+
+    async def run() -> None:
+        async with replicas(company.settings) as (served,):
+            await refuse(company.settings, told(company.settings))
+            await served.refresh()
+            file.rmdir()
+            await served.refresh()
+            assert refusal.holding(company.settings.models) is not None
+
+    asyncio.run(run())
+
+
+def test_a_rollback_passes_over_a_refused_bundle_until_that_is_published_again(company: "Company") -> None:
+    settings = company.settings
+    for version in ("v2", "v3"):
+        company.publish(version)
+    refusal.write(settings.models, told(settings, "v3"))
+    publish.publish(settings, "v1")
+    assert publish.take_back(settings) == "v2", "not v3"
+    assert bundles.current(settings.models).name == "v2"
+    publish.publish(settings, "v3")
+    publish.publish(settings, "v1")
+    assert publish.take_back(settings) == "v3", "it was published again"

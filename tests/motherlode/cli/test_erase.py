@@ -11,10 +11,11 @@ from click.testing import CliRunner, Result
 from feature_repo.erasure import certificate
 from feature_repo.warehouse import pipeline, tables
 from feature_repo.warehouse.mapping.read import read
-from motherlode import names
+from motherlode import consent, names, people
 from motherlode.cli.erase import erase
 from motherlode.errors import DataError
 from motherlode.online.tombstones import Tombstones
+from motherlode.people import People
 from motherlode.settings import Settings
 
 MAPPING = """
@@ -122,3 +123,18 @@ def test_the_lock_does_not_keep_the_id_that_the_command_was_given(
     assert "motherlode erase" in (settings.home / "pipeline.lock").read_text()
     held = [path for path in settings.home.rglob("*") if path.is_file() and b"Anna-1" in path.read_bytes()]
     assert held == []
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_who_is_one_person_with_them_is_told_in_the_certificate_and_damaged_stops_nothing(
+    settings: Settings, damaged: bool
+) -> None:
+    people.publish(settings, [["Anna-1", "Ben-2", "Cleo-3"]])
+    file = settings.home / consent.FOLDER / people.FILE
+    if damaged:
+        file.write_bytes(b"no database, however long it is" * 100)
+    assert run("Anna-1", "--yes").return_value == 0
+    (told,) = certificate.every(settings)
+    assert [each.rows for each in told.places if each.path == "consent/people.db"] == [0 if damaged else 1]
+    assert file.exists() != damaged
+    assert People(settings).others(["Ben-2"]) == ([] if damaged else ["Cleo-3"])

@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -19,12 +20,14 @@ import redis
 
 from feature_repo import store
 from feature_repo.warehouse import state, tables, vault
-from motherlode import audit, names
+from motherlode import audit, consent, names, people
 from motherlode.cli.main import main
+from motherlode.consent import Ledger, Word
 from motherlode.identity import Identity
 from motherlode.online.keys import entity_text
 from motherlode.online.reader import AsyncOnlineReader, ViewRequest
 from motherlode.packed import Status
+from motherlode.people import People
 from motherlode.redis_server import connect, running
 from motherlode.settings import Settings
 from serving.reading import connect as connect_async
@@ -193,6 +196,31 @@ def test_a_killed_re_key_leaves_everybody_known_and_is_run_again(shop: Settings)
     audit.verify(both)
     done(both, "rekey")
     assert_ended(both, outside, before)
+
+
+def test_what_is_withdrawn_while_names_change_is_withdrawn_under_the_new_ones(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = replace(shop, pseudonym_key=NEW, previous_pseudonym_keys=(OLD,))
+    outside = [str(each) for each in tables.outside_ids(shop)[names.OUTSIDE_ID].head(2)]
+    now, before = ([entity_text((key,)) for key in keys] for keys in both.identity.every_join_key_of(outside))
+    people.publish(shop, [before])
+
+    def withdrawing(rename: Callable[..., int]) -> Callable[..., int]:
+        """A server takes a withdrawal by the first one's id, once names of that kind are changed."""
+
+        def renamed(*arguments: Any) -> int:
+            affected = rename(*arguments)
+            said = Word(now[0], "marketing", granted=False, at=1_763_000_000_000)
+            Ledger(both).add(People(both).words(said, [now[0], before[0]]))
+            return affected
+
+        return renamed
+
+    for module in (consent, people):
+        monkeypatch.setattr(module, "rename", withdrawing(module.rename))
+    done(both, "rekey")
+    assert {customer for customer, _ in Ledger(both).standing()} == {*now}
 
 
 def test_raw_goes_under_a_new_key(shop: Settings) -> None:

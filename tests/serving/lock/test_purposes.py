@@ -12,6 +12,7 @@ from litestar.testing import TestClient
 
 from motherlode import access, audit
 from motherlode.api import SERVICE, FeaturesRequest, RecommendRequest, ScoreRequest
+from motherlode.consent import Ledger
 from motherlode.settings import Settings
 from serving import audit as journal
 from serving.front import Front
@@ -160,3 +161,20 @@ def test_a_purpose_of_a_key_is_refused_before_it_is_looked_whether_there_is_one(
     with pytest.raises(Refusal) as caught:
         Purposes().settle(scope, ScoreRequest((1,), purpose="nonsense"))
     assert caught.value.status_code == 403
+
+
+def test_a_key_agrees_to_its_own_purposes_and_withdraws_from_any(company: "Company") -> None:
+    settings = company.settings
+    _, token = access.add(settings, "mailer", [access.EVENTS], purposes=["marketing"])
+    with served(settings, lock="on") as client:
+
+        def said(purpose: str, granted: bool) -> Any:
+            body = {"customer_id": 1, "purpose": purpose, "granted": granted}
+            return client.post("/v1/consent", json=body, headers={"Authorization": f"Bearer {token}"})
+
+        refused = said("profiling", True)
+        assert (refused.status_code, refused.json()["error"]["path"]) == (403, "$.purpose")
+        assert not Ledger(settings)
+        for purpose, granted in (("profiling", False), ("marketing", True), ("marketing", False)):
+            assert said(purpose, granted).status_code == 200
+    assert len(Ledger(settings).standing()) == 2

@@ -15,7 +15,10 @@ from tests.serving.raw import SPELLINGS, got
 
 
 async def tell(scope: Any, receive: Any, send: Any) -> None:
-    """Answers 200 with the headers that it was given."""
+    """Answers 200 with the headers that it was given; opens every WebSocket."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        return
     body = json.dumps({name.decode(): value.decode("latin-1") for name, value in scope["headers"]}).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
@@ -67,3 +70,13 @@ def test_callers_give_ray_no_orders(port: int) -> None:
     assert json.loads(body) == {"host": "x", "connection": "close", "authorization": "Bearer a"}
     _, _, body = got("127.0.0.1", port, b"/healthz", b"x-request-id: shop-17.a:b")
     assert json.loads(body)["x-request-id"] == "shop-17.a:b"
+
+
+def test_no_websocket_opens_wherever_it_goes(port: int) -> None:
+    asked = (b"Upgrade: websocket", b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    for target in (b"/-/routes", b"/healthz", b"/v1/score"):
+        # The later `Connection` counts beside the first one.
+        status, _, body = got(
+            "127.0.0.1", port, target, b"Connection: upgrade", *asked, b"serve_multiplexed_model_id: a"
+        )
+        assert (status, body) == (403, b""), target

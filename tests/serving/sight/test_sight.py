@@ -209,7 +209,7 @@ def test_what_waited_is_told_and_counts_as_one_batch(company: "Company") -> None
     asyncio.run(several(company, sight, 9))
     found = Scrape(asyncio.run(sight.text(Health("v1", "cpu", None, True))))
     assert found.value("motherlode_stage_seconds_count", stage="queue") == 1
-    assert found.value("motherlode_batch_customers_count", route="score") == 3  # two at once, seven together
+    assert found.value("motherlode_batch_customers_count", route="score") == 2  # one at once, eight together
     assert found.value("motherlode_batch_customers_sum", route="score") == 18
     waited = found.value("motherlode_stage_seconds_sum", stage="queue")
     assert 0 < waited < sum(found.value("motherlode_stage_seconds_sum", stage=each) for each in ("redis", "models"))
@@ -225,6 +225,47 @@ def test_answers_that_nobody_gets_are_not_counted(company: "Company") -> None:
     assert found.value("motherlode_answers_total") == 0
     assert found.value("motherlode_stage_seconds_count") == 0
     assert found.value("motherlode_served_feature_age_seconds_count") == 0
+
+
+async def switched(company: "Company", sights: list[Sight], version: str) -> None:
+    """Each loads a bundle, answers ten customers by it and tells."""
+    found = bundle.load(company.settings.models / version)
+    client = connect(company.settings)
+    for sight in sights:
+        await Engine(company.settings, found, Runtime(found), client, sight=sight).score(ScoreRequest((1, 2) * 5))
+        await sight.beat(Health(version, "cpu", None, True))
+    await client.aclose()
+
+
+def bundles_told(found: Scrape) -> dict[str, float]:
+    return {
+        each: found.value("motherlode_answers_total", bundle=each) for each in re.findall(r'bundle="(\w+)"', found.text)
+    }
+
+
+def test_bundles_that_nobody_keeps_any_more_are_told_no_more(company: "Company", tmp_path: Path) -> None:
+    """As a whole, once the last replica has let them go: a part of them would be a counter that went back."""
+    for version in ("b1", "b2", "b3", "b4", "b5"):
+        company.publish(version)
+    folder = tmp_path / "metrics"
+    ahead, behind = Sight(folder), Sight(folder)
+    behind._me = ("elsewhere", 1, 0.0)  # both are this process
+    for version in ("b1", "b2", "b3"):
+        asyncio.run(switched(company, [ahead, behind], version))
+    for version in ("b4", "b5"):
+        asyncio.run(switched(company, [ahead], version))
+    told = bundles_told(Scrape(asyncio.run(ahead.text(Health("b5", "cpu", None, True)))))
+    assert told == {"b1": 20, "b2": 20, "b3": 20, "b4": 10, "b5": 10}
+    for version in ("b4", "b5"):
+        asyncio.run(switched(company, [behind], version))
+    for sight in (ahead, behind):
+        text = asyncio.run(sight.text(Health("b5", "cpu", None, True)))
+        assert bundles_told(Scrape(text)) == {"b3": 20, "b4": 20, "b5": 20}
+    for sight in (ahead, behind):
+        asyncio.run(sight.beat(Health("b5", "cpu", None, True)))
+    kept = [each.read_text() for each in folder.glob("*.json")]
+    assert ['"b3"' in each for each in kept] == [True, True]
+    assert not any('"b1"' in each or '"b2"' in each for each in kept)
 
 
 def test_ages_are_those_of_the_rows_that_were_served(client: Client, company: "Company") -> None:
@@ -276,6 +317,7 @@ def test_nulls_are_drift_and_customers_of_whom_nothing_is_known_are_not(company:
         assert found.value("motherlode_feature_psi", **feature) == pytest.approx(0)
         assert found.value("motherlode_feature_null_share", **feature) == 0
         assert found.value("motherlode_feature_training_psi", **feature) == 0.3
+        assert 'motherlode_feature_training_null_share{view="rfm",feature="recency_days"} 0.0' in found.text
         ask(client, "score", *[5] * 100, *[6] * 100)
         found = scrape(client)
         assert found.value("motherlode_feature_null_share", **feature) == pytest.approx(0.25, abs=0.01)
@@ -310,7 +352,7 @@ def test_every_metric_is_told_and_none_is_anothers(client: Client) -> None:
     found = everything(client)
     families = set(re.findall(r"^# TYPE (\S+)", found.text, re.MULTILINE))
     # No feature of this bundle has a profile, and there is no HAProxy.
-    missing = {"motherlode_feature_psi", "motherlode_feature_training_psi", "motherlode_feature_null_share"}
+    missing = {f"motherlode_feature_{each}" for each in ("psi", "training_psi", "null_share", "training_null_share")}
     missing |= {metric.name for metric in METRICS if metric.name.startswith("motherlode_haproxy_")}
     assert families == {metric.name for metric in METRICS} - missing
     source = Path(str(freshness.__file__)).read_text()
