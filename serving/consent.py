@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -31,7 +32,7 @@ from motherlode.api import (
 from motherlode.consent import Ledger, Purposes, Rule, Word
 from motherlode.contacts import Caps
 from motherlode.errors import MotherlodeError
-from motherlode.online.keys import bucket, entity_text
+from motherlode.online.keys import bucket, entity_texts
 from motherlode.online.reader import Beside, now_us
 from motherlode.online.tombstones import Tombstones
 from motherlode.people import People
@@ -138,7 +139,7 @@ class Consents:
             purpose: one that passed `check`, and is not `free`.
             ids: N outside ids, one at least.
         """
-        names = [entity_text((key,)) for keys in self._identity.every_join_key_of(ids) for key in keys]
+        names = list(chain.from_iterable(map(entity_texts, self._identity.every_join_key_of(ids))))
         asks = self._purposes.rules[purpose] != "free"
         said = [consent.consent_key(self._project, name) for name in names] if asks else []
         capped = purpose in self._caps.of_purpose
@@ -287,7 +288,7 @@ class Listener:
 
     def _names(self, customer_id: int | str) -> list[str]:
         """What a customer is called, the current name first."""
-        return [entity_text((key,)) for key in self._settings.identity.join_keys(customer_id)]
+        return list(entity_texts(self._settings.identity.join_keys(customer_id)))
 
     def _rule(self, purpose: str) -> Rule:
         try:

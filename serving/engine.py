@@ -280,11 +280,10 @@ class Engine:
 
         def work(deadline: Deadline) -> tuple[Wanted, list[Recommendation | Customer]]:
             wanted = Wanted(kind.k, kind.exclude_purchased, filters.narrow(kind, held_back))
-            if deadline.over:
-                return wanted, self._recommender.personal(ids, rows, wanted, at_us, verdicts, deadline, parts)
-            started = time.perf_counter()
+            ranks, started = not deadline.over, time.perf_counter()
             found = self._recommender.personal(ids, rows, wanted, at_us, verdicts, deadline, parts)
-            self._tempo.done(len(ids), time.perf_counter() - started, late=deadline.over)
+            if ranks:
+                self._tempo.done(len(ids), time.perf_counter() - started, late=deadline.over)
             return wanted, found
 
         wanted, answers = await self._in_time(len(ids), work, since)

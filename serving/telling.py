@@ -64,8 +64,7 @@ async def consent(data: JSONBody[ConsentRequest], request: Request[Any, Any, Any
     """Keep that a customer withdrew from a purpose, or agreed to it. It is on the disk, and counts in
     every answer from then on, when this answers.
     """
-    receiver: Receiver = state["receiver"]
-    receiver.require_here(*_whence(request), request.url.path)
+    _require_here(state, request)
     listener: Listener = state["listener"]
     if data.granted:  # nobody's withdrawal is turned away
         purposes: Purposes = state[PURPOSES]
@@ -86,8 +85,7 @@ async def contact(data: JSONBody[ContactRequest], request: Request[Any, Any, Any
     """Count that a customer was contacted for a purpose. Whoever was contacted as often as the purpose
     allows gets no personal answer for it, until there is room again.
     """
-    receiver: Receiver = state["receiver"]
-    receiver.require_here(*_whence(request), request.url.path)
+    _require_here(state, request)
     listener: Listener = state["listener"]
     journal: Journal = state["journal"]
     journal.require()
@@ -107,6 +105,12 @@ def note(
     route = CUSTOMERS.rstrip("/") if path.startswith(CUSTOMERS) else path
     if customers:
         journal.note(caller_of(request.scope), route, purpose, 200, customers, bundle, request.scope["headers"])
+
+
+def _require_here(state: State, request: Request[Any, Any, Any]) -> None:
+    """Refuse what comes from another machine."""
+    receiver: Receiver = state["receiver"]
+    receiver.require_here(*_whence(request), request.url.path)
 
 
 def _whence(request: Request[Any, Any, Any]) -> tuple[str | None, str | None]:
